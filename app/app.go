@@ -1,0 +1,86 @@
+package app
+
+import (
+	"time"
+)
+
+// Limits and defaults of an App.
+const (
+	DefaultMemoryMB  = 128
+	DefaultCPUWeight = 100
+	DefaultPort      = 8080 // when neither the app nor its image names one
+	MinMemoryMB      = 16   // below this runc can't start a process reliably
+	MaxInstances     = 1000
+	MaxPIDs          = 1024 // processes and threads in one instance
+
+	DefaultStartTimeout = 60 * time.Second
+	DefaultStopGrace    = 10 * time.Second
+	DefaultCheckTimeout = time.Second
+)
+
+// An App is what a user wants to run.
+type App struct {
+	Name      string            `json:"name"`
+	Image     string            `json:"image"`             // a reference as Docker writes it, or a bundled name such as lattice/hello
+	Command   []string          `json:"command,omitempty"` // replaces the image's ENTRYPOINT and CMD; empty: the image's own
+	Dir       string            `json:"dir,omitempty"`     // working directory; empty: the image's, else /
+	User      string            `json:"user,omitempty"`    // name[:group] or uid[:gid]; empty: the image's
+	Env       map[string]string `json:"env,omitempty"`     // values are secrets: never logged
+	Instances int               `json:"instances"`         // 0 stops the app and keeps it
+	MemoryMB  int               `json:"memory_mb"`         // MiB; 0: no limit
+	DiskMB    int               `json:"disk_mb"`           // MiB; 0: no limit
+	CPUWeight int               `json:"cpu_weight"`        // 1 to 100, relative to the other instances of the cell
+	Ports     []int             `json:"ports,omitempty"`   // TCP ports the app listens on, the first is the primary; empty: the image's EXPOSE, lowest first, else DefaultPort
+	Check     Check             `json:"check"`
+	Routes    []Route           `json:"routes,omitempty"`    // empty: NAME.domain to the primary port and NAME-PORT.domain to each port
+	NoRoutes  bool              `json:"no_routes,omitempty"` // true: not even the default routes
+
+	StartTimeout Duration `json:"start_timeout"` // from start of the process to healthy
+	StopGrace    Duration `json:"stop_grace"`    // from the stop signal to SIGKILL
+
+	// Set by the brain.
+	Revision  uint64    `json:"revision"` // grows with each change that needs a new container
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// CheckType says how an instance is probed.
+type CheckType string
+
+// The ways to probe.
+const (
+	CheckPort    CheckType = "port"    // a TCP connection can be made
+	CheckHTTP    CheckType = "http"    // GET answers 2xx or 3xx
+	CheckCommand CheckType = "command" // a command inside the instance exits with 0
+	CheckNone    CheckType = "none"    // healthy while the process runs
+)
+
+// A Check says how to know that an instance is healthy.
+type Check struct {
+	Type    CheckType `json:"type"`
+	Port    int       `json:"port,omitempty"`    // 0: the primary port
+	Path    string    `json:"path,omitempty"`    // of CheckHTTP; starts with /
+	Command string    `json:"command,omitempty"` // of CheckCommand; run by /bin/sh -c
+	Timeout Duration  `json:"timeout"`           // of one probe
+}
+
+// A Route leads requests to one port of an app.
+type Route struct {
+	Host string `json:"host"`           // lower case; without a dot the cluster's domain is appended; "*.x.y" matches any one or more labels before x.y
+	Path string `json:"path,omitempty"` // prefix that starts with /; empty: all
+	Port int    `json:"port,omitempty"` // 0: the primary port
+}
+
+// Duration is a time.Duration that reads and writes as text such as "1m30s".
+type Duration time.Duration
+
+// MarshalText writes d as time.Duration prints it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+func (d Duration) String() string { return time.Duration(d).String() }

@@ -1,0 +1,121 @@
+package app
+
+import "time"
+
+// State of an instance.
+type State string
+
+// The states, in the order of an instance's life.
+const (
+	Unclaimed State = "UNCLAIMED" // no cell yet
+	Claimed   State = "CLAIMED"   // on a cell, starting
+	Running   State = "RUNNING"   // healthy, routable
+	Crashed   State = "CRASHED"   // waiting for its restart
+)
+
+// A Placement is the decision that a cell runs an instance.
+type Placement struct {
+	ID       string    `json:"id"` // unique for ever; a new decision has a new ID
+	App      string    `json:"app"`
+	Index    int       `json:"index"`
+	Cell     string    `json:"cell"`
+	Revision uint64    `json:"revision"` // of the App that it runs
+	At       time.Time `json:"at"`
+}
+
+// An Assignment is a Placement as its cell sees it: with the whole App.
+type Assignment struct {
+	ID    string `json:"id"` // of the Placement
+	Index int    `json:"index"`
+	App   App    `json:"app"`
+}
+
+// Work is everything one cell shall run. A cell compares it with what runs; a
+// lost or doubled Work does no harm.
+type Work struct {
+	Store    string       `json:"store"`    // ID of the brain's store; a cell stops only what this store assigned to it
+	Revision uint64       `json:"revision"` // grows while the brain runs
+	Domain   string       `json:"domain"`   // of the cluster, for VCAP_APPLICATION
+	Assigned []Assignment `json:"assigned"`
+}
+
+// An Instance is one running copy of an app, as its cell reports it; the brain
+// adds the ones that have no cell.
+type Instance struct {
+	ID       string `json:"id,omitempty"` // of the Placement; empty while Unclaimed
+	App      string `json:"app"`
+	Index    int    `json:"index"`
+	Revision uint64 `json:"revision"`
+	GUID     string `json:"guid,omitempty"` // of the container, fresh for each
+	Cell     string `json:"cell,omitempty"`
+
+	State    State     `json:"state"`
+	Since    time.Time `json:"since"`              // of State
+	Stopping bool      `json:"stopping,omitempty"` // on its way out: not routed, not counted
+	Stray    bool      `json:"stray,omitempty"`    // runs, but this brain's store doesn't know it
+	Crashes  int       `json:"crashes"`            // since it last ran for CrashReset
+	Reason   string    `json:"reason,omitempty"`   // of the last crash, or what holds it back now
+	RetryAt  time.Time `json:"retry_at,omitzero"`  // of a Crashed one
+	Pull     *Pull     `json:"pull,omitempty"`     // while the image is pulled
+
+	IP    string     `json:"ip,omitempty"`    // of the container, reachable from its cell only
+	Host  string     `json:"host,omitempty"`  // of the cell, where Ports[i].Host can be reached
+	Ports []PortPair `json:"ports,omitempty"` // the first is the primary
+
+	MemoryBytes int64   `json:"memory_bytes,omitempty"` // in use
+	CPUPercent  float64 `json:"cpu_percent,omitempty"`  // of one core
+}
+
+// Pull is how far the pull of an image is, in bytes. Total is 0 until known.
+type Pull struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// A PortPair is a container's port and the cell's port that leads to it.
+type PortPair struct {
+	Container int `json:"container"`
+	Host      int `json:"host"`
+}
+
+// A Report is all that a cell runs. Like Work it is whole, so the last one wins.
+type Report struct {
+	Cell      string     `json:"cell"`
+	Instances []Instance `json:"instances"`
+}
+
+// CellState is how the brain sees a cell.
+type CellState string
+
+// The states of a cell.
+const (
+	CellAlive   CellState = "ALIVE"
+	CellSuspect CellState = "SUSPECT" // not heard of: keeps its routes, gets no work
+	CellDead    CellState = "DEAD"    // its instances are replaced
+)
+
+// A Cell is a node that runs containers.
+type Cell struct {
+	ID       string            `json:"id"`
+	Zone     string            `json:"zone"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Address  string            `json:"address"` // host or IP without port
+	State    CellState         `json:"state"`
+	Version  string            `json:"version"`
+	Capacity Resources         `json:"capacity"`
+	Used     Resources         `json:"used"` // by placements; the brain fills it in
+}
+
+// Resources of a cell or of an instance.
+type Resources struct {
+	MemoryMB   int `json:"memory_mb"` // MiB
+	DiskMB     int `json:"disk_mb"`   // MiB
+	Containers int `json:"containers"`
+}
+
+// A Status is an app with all that is known of its instances.
+type Status struct {
+	App       App        `json:"app"`
+	Instances []Instance `json:"instances"` // by index; never null
+	URLs      []string   `json:"urls"`      // where the app answers, e.g. http://web.lattice.localhost:8080
+}

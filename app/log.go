@@ -1,0 +1,30 @@
+package app
+
+import "time"
+
+// MaxLine is the longest log line kept in one piece, in bytes. A longer one is
+// cut into several, each but the last marked Partial.
+const MaxLine = 60 << 10
+
+// Stream is where a log line came from.
+type Stream string
+
+// The streams.
+const (
+	Stdout Stream = "out"
+	Stderr Stream = "err"
+	Event  Stream = "event" // written by the platform, not by the app
+)
+
+// A LogLine is one line of one instance.
+type LogLine struct {
+	App     string    `json:"app"`
+	Index   int       `json:"index"`
+	GUID    string    `json:"guid"`
+	Seq     uint64    `json:"seq"` // 1, 2, 3… within GUID; a gap means lost lines
+	At      time.Time `json:"at"`  // when it was read from the app
+	Stream  Stream    `json:"stream"`
+	Source  string    `json:"source"` // APP, CELL, HEALTH
+	Text    string    `json:"text"`   // without the newline
+	Partial bool      `json:"partial,omitempty"`
+}
