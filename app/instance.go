@@ -119,3 +119,16 @@ type Status struct {
 	Instances []Instance `json:"instances"` // by index; never null
 	URLs      []string   `json:"urls"`      // where the app answers, e.g. http://web.lattice.localhost:8080
 }
+
+// A Change is a set of writes to the store that happen all or not at all.
+type Change struct {
+	PutApps          []App
+	DeleteApps       []string // names
+	PutPlacements    []Placement
+	DeletePlacements []string // IDs
+}
+
+// Empty reports whether c changes nothing.
+func (c Change) Empty() bool {
+	return len(c.PutApps)+len(c.DeleteApps)+len(c.PutPlacements)+len(c.DeletePlacements) == 0
+}

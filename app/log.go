@@ -16,15 +16,23 @@ const (
 	Event  Stream = "event" // written by the platform, not by the app
 )
 
+// The sources of log lines.
+const (
+	SourceApp    = "APP"    // the app's own output
+	SourceCell   = "CELL"   // what the cell did with the instance
+	SourceHealth = "HEALTH" // what the check found
+	SourceLog    = "LOG"    // the log itself: the line stands for lines that were dropped, and has the Seq of the last of them
+)
+
 // A LogLine is one line of one instance.
 type LogLine struct {
 	App     string    `json:"app"`
 	Index   int       `json:"index"`
-	GUID    string    `json:"guid"`
-	Seq     uint64    `json:"seq"` // 1, 2, 3… within GUID; a gap means lost lines
-	At      time.Time `json:"at"`  // when it was read from the app
+	GUID    string    `json:"guid"` // of the instance; its events have one of their own: that GUID, a dot, and something unique
+	Seq     uint64    `json:"seq"`  // 1, 2, 3… within GUID; a gap means lost lines
+	At      time.Time `json:"at"`   // when it was read from the app
 	Stream  Stream    `json:"stream"`
-	Source  string    `json:"source"` // APP, CELL, HEALTH
+	Source  string    `json:"source"` // SourceApp, SourceCell, …
 	Text    string    `json:"text"`   // without the newline
 	Partial bool      `json:"partial,omitempty"`
 }

@@ -1,0 +1,283 @@
+package cells
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"lattice/app"
+)
+
+// Brain is what an Agent needs from the brain.
+type Brain interface {
+	// Work calls fn with the whole work of the cell, at once and at each
+	// change, until ctx is done, the connection breaks or fn fails.
+	Work(ctx context.Context, cell string, fn func(app.Work) error) error
+	// Report hands over all that the cell runs.
+	Report(ctx context.Context, r app.Report) error
+}
+
+// Config of an Agent. All fields are needed but Event.
+type Config struct {
+	ID      string // of the cell
+	Host    string // at which other machines reach the host ports
+	Dir     string // for the agent's records
+	Runtime Runtime
+	Network Network
+	Brain   Brain
+	// Event, when not nil, takes a line for the log of an instance: source is
+	// CELL or HEALTH, stream the placement.
+	Event func(stream, name string, index int, source, text string)
+	Log   *slog.Logger
+}
+
+const (
+	reportEvery = 10 * time.Second // though nothing changed
+	usageEvery  = 5 * time.Second
+	firstRetry  = 100 * time.Millisecond // after the brain did not answer; doubles
+	lastRetry   = 3 * time.Second
+)
+
+// An Agent runs the instances of one cell.
+type Agent struct {
+	cfg     Config
+	records records
+	probes  *prober
+	starts  chan struct{} // holds a token for each container being started
+
+	dirty chan struct{} // something to report
+
+	mu        sync.Mutex           // guards what follows
+	instances map[string]*instance // by placement
+	domain    string
+	running   sync.WaitGroup // one for each instance
+}
+
+// New returns an Agent. It touches nothing before Run.
+func New(cfg Config) *Agent {
+	return &Agent{
+		cfg: cfg, records: records{cfg.Dir}, probes: newProber(cfg.Runtime),
+		starts: make(chan struct{}, 2*runtime.NumCPU()), dirty: make(chan struct{}, 1),
+		instances: map[string]*instance{},
+	}
+}
+
+// Run takes over what runs already, then follows the brain until ctx is done.
+// Containers go on running after that.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.recover(ctx); err != nil {
+		return err
+	}
+	var loops sync.WaitGroup
+	loops.Go(func() { a.follow(ctx) })
+	loops.Go(func() { a.report(ctx) })
+	loops.Go(func() { a.measure(ctx) })
+	loops.Wait()
+	a.running.Wait()
+	return nil
+}
+
+// recover takes over the containers whose records are on disk and removes the
+// others, which a crash has left half made or half removed.
+func (a *Agent) recover(ctx context.Context) error {
+	recs, err := a.records.load()
+	if err != nil {
+		a.cfg.Log.Error("some instances can't be taken over; their containers are kept until the files are mended or deleted", "err", err)
+	}
+	damaged := err != nil
+	found, err := a.cfg.Runtime.List(ctx)
+	if err != nil {
+		return fmt.Errorf("take over containers: %w", err)
+	}
+	known := map[string]bool{}
+	for _, rec := range recs {
+		known[rec.GUID] = true
+	}
+	for _, c := range found {
+		if !known[c.GUID] && !damaged {
+			a.cfg.Log.Warn("removing a container without a record", "app", c.App, "instance", c.Index, "guid", c.GUID)
+			if err := a.cfg.Runtime.Remove(ctx, c.GUID); err != nil {
+				a.cfg.Log.Error("container not removed", "guid", c.GUID, "err", err)
+			}
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, rec := range recs {
+		i := slices.IndexFunc(found, func(c Container) bool { return c.GUID == rec.GUID })
+		if i < 0 {
+			rec.GUID, rec.HealthyAt = "", time.Time{}
+		}
+		a.add(ctx, rec)
+	}
+	a.changed()
+	return nil
+}
+
+// add starts to lead an instance. The caller holds a.mu.
+func (a *Agent) add(ctx context.Context, rec record) {
+	in := newInstance(a, rec)
+	ctx, in.cancel = context.WithCancelCause(ctx)
+	a.instances[rec.Assignment.ID] = in
+	a.running.Go(func() { in.run(ctx) })
+}
+
+// forget takes an instance that has ended off the list.
+func (a *Agent) forget(id string) {
+	a.mu.Lock()
+	delete(a.instances, id)
+	a.mu.Unlock()
+	a.changed()
+}
+
+// changed asks for a report.
+func (a *Agent) changed() {
+	select {
+	case a.dirty <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// follow keeps listening to the brain.
+func (a *Agent) follow(ctx context.Context) {
+	var wait retry
+	for ctx.Err() == nil {
+		err := a.cfg.Brain.Work(ctx, a.cfg.ID, func(w app.Work) error {
+			wait.reset()
+			a.reconcile(ctx, w)
+			return nil
+		})
+		if ctx.Err() == nil {
+			a.cfg.Log.Warn("lost the brain, going on without it", "err", err)
+			a.changed() // a brain that comes back has to be told everything again
+			wait.sleep(ctx)
+		}
+	}
+}
+
+// reconcile compares the brain's wish with what there is.
+func (a *Agent) reconcile(ctx context.Context, w app.Work) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.domain = w.Domain
+	wanted := make(map[string]bool, len(w.Assigned))
+	for _, as := range w.Assigned {
+		wanted[as.ID] = true
+		if _, ok := a.instances[as.ID]; ok {
+			continue
+		}
+		rec := record{Store: w.Store, Assignment: as}
+		if err := a.records.save(rec); err != nil {
+			a.cfg.Log.Error("instance not taken on, will try again", "app", as.App.Name, "instance", as.Index, "err", err)
+			continue
+		}
+		a.add(ctx, rec)
+	}
+	for id, in := range a.instances {
+		mine := in.rec.Store == w.Store
+		in.setStray(!mine)
+		if mine && !wanted[id] {
+			in.cancel(errUnwanted)
+		}
+	}
+	a.changed()
+}
+
+// report tells the brain at each change and now and then without one.
+func (a *Agent) report(ctx context.Context) {
+	var wait retry
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.dirty:
+		case <-tick.C:
+		}
+		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances()})
+		if err != nil && ctx.Err() == nil {
+			a.cfg.Log.Debug("report not delivered", "err", err)
+			wait.sleep(ctx)
+			a.changed()
+			continue
+		}
+		wait.reset()
+	}
+}
+
+// Instances returns what the cell runs, by app and index.
+func (a *Agent) Instances() []app.Instance {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	views := make([]app.Instance, 0, len(a.instances))
+	for _, in := range a.instances {
+		views = append(views, in.snapshot())
+	}
+	slices.SortFunc(views, func(x, y app.Instance) int {
+		return cmp.Or(strings.Compare(x.App, y.App), cmp.Compare(x.Index, y.Index), strings.Compare(x.ID, y.ID))
+	})
+	return views
+}
+
+// measure keeps the resource figures of running instances fresh.
+func (a *Agent) measure(ctx context.Context) {
+	tick := time.NewTicker(usageEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a.mu.Lock()
+		all := make([]*instance, 0, len(a.instances))
+		for _, in := range a.instances {
+			all = append(all, in)
+		}
+		a.mu.Unlock()
+		for _, in := range all {
+			in.measure(ctx)
+		}
+	}
+}
+
+// errUnwanted is the cause of the end of an instance that shall stop.
+var errUnwanted = errors.New("no longer wanted")
+
+// retry is a pause that doubles, with jitter, until it is reset.
+type retry struct{ d time.Duration }
+
+func (r *retry) reset() { r.d = 0 }
+
+func (r *retry) sleep(ctx context.Context) {
+	r.d = min(max(2*r.d, firstRetry), lastRetry)
+	sleep(ctx, r.d/2+rand.N(r.d/2))
+}
+
+// sleep waits for d or for the end of ctx, and reports whether d passed.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// domainNow returns the cluster's domain, as the brain last told it.
+func (a *Agent) domainNow() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.domain
+}

@@ -1,0 +1,88 @@
+package cells
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lattice/app"
+)
+
+// A record is what the agent keeps on disk of an instance, so that it can go
+// on after a restart and without the brain.
+type record struct {
+	Store      string         `json:"store"` // ID of the store that assigned it
+	Assignment app.Assignment `json:"assignment"`
+	GUID       string         `json:"guid,omitempty"` // of the container; empty: none
+	Lease      Lease          `json:"lease,omitzero"`
+	StopSignal string         `json:"stop_signal,omitempty"`
+	HealthyAt  time.Time      `json:"healthy_at,omitzero"` // since when this container has been healthy
+	Crashes    int            `json:"crashes"`
+	Reason     string         `json:"reason,omitempty"`
+	RetryAt    time.Time      `json:"retry_at,omitzero"`
+}
+
+// records keeps one file for each record, named by the placement.
+type records struct{ dir string }
+
+func (r records) path(id string) string { return filepath.Join(r.dir, id+".json") }
+
+// save writes rec. A crash of the process leaves the old file or the new one;
+// a crash of the machine may leave neither, and then there is no container
+// to go on with either.
+func (r records) save(rec record) error {
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	temp := r.path(rec.Assignment.ID) + ".new"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("save instance: %w", err)
+	}
+	if err := os.Rename(temp, r.path(rec.Assignment.ID)); err != nil {
+		return fmt.Errorf("save instance: %w", err)
+	}
+	return nil
+}
+
+func (r records) remove(id string) error {
+	if err := os.Remove(r.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget instance: %w", err)
+	}
+	return nil
+}
+
+// load returns all records. A file that can't be read is reported beside the
+// others and left where it is.
+func (r records) load() ([]record, error) {
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the agent's folder: %w", err)
+	}
+	files, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	var recs []record
+	var errs []error
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".json") {
+			continue // half written by a process that was killed
+		}
+		var rec record
+		data, err := os.ReadFile(filepath.Join(r.dir, f.Name()))
+		if err == nil {
+			err = json.Unmarshal(data, &rec)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read instance %s: %w", f.Name(), err))
+			continue
+		}
+		recs = append(recs, rec)
+	}
+	return recs, errors.Join(errs...)
+}
