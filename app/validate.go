@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,10 +11,10 @@ import (
 
 // Bounds of an App that Validate enforces.
 const (
-	MaxNameBytes    = 63        // a DNS label
-	MaxSizeMB       = 16 << 20  // of MemoryMB and DiskMB: 16 TiB
-	MaxPorts        = 100       //
-	MaxRoutes       = 100       //
+	MaxNameBytes    = 63       // a DNS label
+	MaxSizeMB       = 16 << 20 // of MemoryMB and DiskMB: 16 TiB
+	MaxPorts        = 100
+	MaxRoutes       = 100
 	MaxPathBytes    = 1 << 10   // of a route or a check
 	MaxCommandBytes = 64 << 10  // of Command with all its arguments, and of Check.Command
 	MaxEnvVarBytes  = 128 << 10 // of NAME=value with its closing NUL; the kernel's bound
@@ -158,7 +159,119 @@ func (p *problems) duration(what string, d Duration, most time.Duration) {
 	}
 }
 
-func hasNUL(s string) bool { return strings.ContainsRune(s, 0) }
+func (p *problems) check(c Check, ports []int) {
+	switch c.Type {
+	case CheckPort, CheckNone:
+	case CheckHTTP:
+		p.path("the check's path", c.Path, " #")
+	case CheckCommand:
+		p.checkCommand(c.Command)
+	default:
+		p.add("there is no check type %s: choose %s, %s, %s or %s", quote(string(c.Type)), CheckPort, CheckHTTP, CheckCommand, CheckNone)
+		return
+	}
+	if c.Path != "" && c.Type != CheckHTTP {
+		p.add("the check has the path %s, which only a check of type %s uses: change the type or leave the path out", quote(c.Path), CheckHTTP)
+	}
+	if c.Command != "" && c.Type != CheckCommand {
+		p.add("the check has a command, which only a check of type %s uses: change the type or leave the command out", CheckCommand)
+	}
+	p.portOf("the check", c.Port, ports)
+	p.duration("the check's timeout", c.Timeout, MaxCheckTimeout)
+}
+
+func (p *problems) checkCommand(command string) {
+	switch {
+	case strings.TrimSpace(command) == "":
+		p.add("the check of type %s needs a command, such as: test -f /tmp/ready", CheckCommand)
+	case len(command) > MaxCommandBytes:
+		p.add("the check's command has %d bytes: at most %d are possible", len(command), MaxCommandBytes)
+	case hasNUL(command):
+		p.add("the check's command has a NUL byte in it: no shell can be given that")
+	}
+}
+
+// env checks the names and sizes of variables. It shows no value, and of a
+// name only what is before a "=", since the rest was meant as a value.
+func (p *problems) env(env map[string]string) {
+	total := 0
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		value := env[name]
+		shown, _, assigned := strings.Cut(name, "=")
+		size := len(name) + len(value) + 2 // NAME=value and a NUL
+		total += size
+		switch {
+		case assigned:
+			p.add("the variable %s has a = in its name: send the name and the value apart", quote(shown))
+		case !isVariable(name):
+			p.add("the variable %s can't be set: a name has letters, digits and _ only and no digit first", quote(shown))
+		case hasNUL(value):
+			p.add("the value of the variable %s has a NUL byte in it: encode it, for instance as base64", quote(name))
+		case size > MaxEnvVarBytes:
+			p.add("the variable %s has %d bytes: at most %d are possible, so put large things into the image or fetch them at start", quote(name), size, MaxEnvVarBytes)
+		}
+	}
+	if total > MaxEnvBytes {
+		p.add("all variables together have %d bytes: at most %d are possible, so put large things into the image or fetch them at start", total, MaxEnvBytes)
+	}
+}
+
+func (p *problems) routes(a App) {
+	if len(a.Routes) > MaxRoutes {
+		p.add("there are %d routes: at most %d are possible", len(a.Routes), MaxRoutes)
+		return
+	}
+	if a.NoRoutes && len(a.Routes) > 0 {
+		p.add("the app has routes and asks for none: leave out one of the two")
+	}
+	seen := make(map[Route]bool, len(a.Routes))
+	for _, r := range a.Routes {
+		p.host(r.Host)
+		if r.Path != "" {
+			p.path("the path of the route "+quote(r.Host), r.Path, " #?")
+		}
+		p.portOf("the route "+quote(r.Host+r.Path), r.Port, a.Ports)
+		key := Route{Host: strings.ToLower(r.Host), Path: strings.TrimRight(r.Path, "/")}
+		if seen[key] {
+			p.add("the route %s is there twice: a host and path can lead to one port only", quote(r.Host+r.Path))
+		}
+		seen[key] = true
+	}
+}
+
+func (p *problems) host(host string) {
+	bare := strings.TrimPrefix(host, "*.")
+	switch {
+	case host == "":
+		p.add("a route needs a host, such as web or www.example.com")
+	case strings.Contains(host, "://"):
+		p.add("the host %s of a route starts with a scheme: write the host alone", quote(host))
+	case strings.Contains(host, "/"):
+		p.add("the host %s of a route has a path in it: write the path in the route's path", quote(host))
+	case strings.Contains(host, ":"):
+		p.add("the host %s of a route has a port in it: write the host alone, and the app's port in the route's port", quote(host))
+	case strings.Contains(bare, "*"):
+		p.add("the host %s of a route has a * in a place where it can't be: only a whole first part can be *, as in *.example.com", quote(host))
+	case host != strings.ToLower(host) && isHost(strings.ToLower(bare)):
+		p.add("the host %s of a route has upper-case letters: write %q", quote(host), strings.ToLower(host))
+	case !isHost(bare) || len(host) > maxHostBytes:
+		p.add("the host %s of a route is no host name: parts of a-z, 0-9, - and _ with dots between, at most %d characters a part and %d in all", quote(host), MaxNameBytes, maxHostBytes)
+	}
+}
+
+// path checks an URL's path; none of the bytes in without may be in it.
+func (p *problems) path(what, path, without string) {
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		p.add("%s is %s: it must start with /", what, quote(path))
+	case len(path) > MaxPathBytes:
+		p.add("%s has %d bytes: at most %d are possible", what, len(path), MaxPathBytes)
+	case strings.ContainsAny(path, without):
+		p.add("%s is %s: none of %q can be in it", what, quote(path), without)
+	case strings.ContainsFunc(path, isControl):
+		p.add("%s is %s: it has a control character in it", what, quote(path))
+	}
+}
 
 // quote returns s in quotes, cut short if it is very long.
 func quote(s string) string {
