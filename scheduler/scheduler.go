@@ -138,7 +138,7 @@ func (s *Scheduler) facts(cells []app.Cell) ([]app.App, []app.Placement) {
 	for _, c := range cells {
 		s.seen[c.ID] = c
 	}
-	s.forget()
+	s.forget(before)
 	if !maps.EqualFunc(before, s.seen, sameCell) {
 		s.announce()
 	}
@@ -151,16 +151,19 @@ func sameCell(a, b app.Cell) bool {
 		a.Version == b.Version && maps.Equal(a.Labels, b.Labels)
 }
 
-// forget drops dead cells that nothing is placed on.
-func (s *Scheduler) forget() {
+// forget drops what cells reported that have just died, and dead cells that
+// nothing is placed on.
+func (s *Scheduler) forget(before map[string]app.Cell) {
 	needed := map[string]bool{}
 	for _, p := range s.placements {
 		needed[p.Cell] = true
 	}
 	for id, c := range s.seen {
+		if c.State == app.CellDead && before[id].State != app.CellDead {
+			delete(s.reports, id)
+		}
 		if c.State == app.CellDead && !needed[id] {
 			delete(s.seen, id)
-			delete(s.reports, id)
 		}
 	}
 }
@@ -282,7 +285,7 @@ func (s *Scheduler) Scale(_ context.Context, name string, instances int) (app.Ap
 		return app.App{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
 	}
 	a.Instances = instances
-	if err := a.Validate(); err != nil {
+	if err := app.ValidInstances(instances); err != nil {
 		return app.App{}, err
 	}
 	if err := s.commit(app.Change{PutApps: []app.App{a}}); err != nil {
