@@ -1,0 +1,7 @@
+package cluster
+
+// The inside, for tests.
+var (
+	DecodeMeta = decodeMeta
+	EncodeMeta = Meta.encode
+)
