@@ -28,7 +28,7 @@ const (
 type LogLine struct {
 	App     string    `json:"app"`
 	Index   int       `json:"index"`
-	GUID    string    `json:"guid"` // of the instance; its events have one of their own: that GUID, a dot, and something unique
+	GUID    string    `json:"guid"` // of the container; the platform's events about a placement have a GUID of their own, which has a dot in it
 	Seq     uint64    `json:"seq"`  // 1, 2, 3… within GUID; a gap means lost lines
 	At      time.Time `json:"at"`   // when it was read from the app
 	Stream  Stream    `json:"stream"`

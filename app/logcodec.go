@@ -51,7 +51,7 @@ func AppendLogLine(dst []byte, l LogLine) []byte {
 // ParseLogLine reads what AppendLogLine wrote; the newline may be missing. The
 // result shares no memory with line. Errors are ErrInvalid.
 func ParseLogLine(line []byte) (LogLine, error) {
-	var d logDecoder
+	d := logDecoder{source: SourceApp, stream: Stdout}
 	return d.decode(bytes.TrimSuffix(line, []byte("\n")))
 }
 
