@@ -1,0 +1,136 @@
+package router
+
+import (
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// live is a Table with the state that a new table takes over from the old one.
+type live struct {
+	table     *Table
+	turns     []*atomic.Uint64 // by Route.id: whose turn it is
+	upstreams []*upstream      // by Backend.id
+}
+
+// An endpoint tells instances apart that had the same address one after the other.
+type endpoint struct {
+	addr     string
+	instance string
+}
+
+// An upstream is what the router remembers of one port of one instance for as
+// long as tables have it. Its connections are its own, so that none of them
+// can ever serve another instance.
+type upstream struct {
+	dialer *net.Dialer
+
+	inFlight  atomic.Int64
+	restUntil atomic.Int64 // time.Duration since Router.born; 0: not resting
+	toldAt    atomic.Int64 // the same, of the last OnUnreachable; 0: never
+	transport atomic.Pointer[http.Transport]
+}
+
+// succeed returns what follows old when t is the table, and the upstreams that
+// t doesn't have. r.mu must be held.
+func (r *Router) succeed(old *live, t *Table) (next *live, gone []*upstream) {
+	next = &live{
+		table:     t,
+		turns:     make([]*atomic.Uint64, len(t.routes)),
+		upstreams: make([]*upstream, len(t.backends)),
+	}
+	for i, route := range t.routes {
+		if was := old.table.same(route); was != nil {
+			next.turns[i] = old.turns[was.id]
+		} else {
+			next.turns[i] = new(atomic.Uint64)
+		}
+	}
+	kept := make(map[endpoint]*upstream, len(t.backends))
+	for i, b := range t.backends {
+		key := endpoint{b.Addr, b.Instance}
+		up := r.upstreams[key]
+		if up == nil {
+			up = &upstream{dialer: &r.dialer}
+		}
+		kept[key], next.upstreams[i] = up, up
+	}
+	for key, up := range r.upstreams {
+		if kept[key] == nil {
+			gone = append(gone, up)
+		}
+	}
+	r.upstreams = kept
+	return next, gone
+}
+
+// ready reports whether the upstream may be given requests.
+func (u *upstream) ready(now time.Duration) bool {
+	until := u.restUntil.Load()
+	return until == 0 || int64(now) >= until
+}
+
+// probing must be called when a request is given to u. If u's rest is over it
+// goes on resting, so that this request alone finds out whether u is back and
+// not all that come while it waits.
+func (u *upstream) probing(now time.Duration) {
+	if until := u.restUntil.Load(); until != 0 && int64(now) >= until {
+		u.restUntil.CompareAndSwap(until, int64(now+restFor))
+	}
+}
+
+// reached notes that u took a connection.
+func (u *upstream) reached() {
+	if u.restUntil.Load() != 0 {
+		u.restUntil.Store(0)
+	}
+}
+
+// unreachable makes u rest and reports whether somebody should be told, which
+// is once a rest at most.
+func (u *upstream) unreachable(now time.Duration) (tell bool) {
+	u.restUntil.Store(int64(now + restFor))
+	told := u.toldAt.Load()
+	return (told == 0 || int64(now) >= told+int64(restFor)) && u.toldAt.CompareAndSwap(told, int64(now))
+}
+
+// roundTripper returns u's transport, which is made on first use: most routes
+// of a large table are idle.
+func (u *upstream) roundTripper() *http.Transport {
+	if t := u.transport.Load(); t != nil {
+		return t
+	}
+	if t := newTransport(u.dialer); u.transport.CompareAndSwap(nil, t) {
+		return t
+	}
+	return u.transport.Load()
+}
+
+// closeIdle closes the connections that no request uses, and soon those that
+// one uses now.
+func (u *upstream) closeIdle() {
+	if t := u.transport.Load(); t != nil {
+		t.CloseIdleConnections()
+	}
+}
+
+// newTransport returns a transport for one instance: HTTP/1.1, no proxy from
+// the environment, nothing added to requests.
+func newTransport(d *net.Dialer) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		DialContext:         d.DialContext,
+		Protocols:           protocols,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 1024,
+		// Shorter than any common server's: Node.js and uvicorn close after
+		// 5 s. The other way round a request could be on its way to a
+		// connection that is just being closed.
+		IdleConnTimeout:        4 * time.Second,
+		ResponseHeaderTimeout:  15 * time.Minute, // as gorouter: a hung app must not hold on for ever
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+	}
+}
