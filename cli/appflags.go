@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lattice/app"
+)
+
+// appFlags are the flags that describe an app, as they were typed.
+type appFlags struct {
+	dir, user    string
+	env          []string
+	envFile      string
+	cpuWeight    int
+	memory, disk megabytes
+	ports        portList
+
+	monitorPort    int
+	monitorURL     string
+	monitorTimeout time.Duration
+	monitorCommand string
+	noMonitor      bool
+
+	routes   []string
+	noRoutes bool
+
+	instances    int
+	startTimeout time.Duration
+	stopGrace    time.Duration
+
+	root       bool
+	privileged bool
+	tcpRoutes  []string
+}
+
+// register gives cmd the flags.
+func (f *appFlags) register(cmd *cobra.Command) {
+	f.memory = app.DefaultMemoryMB
+	fl := cmd.Flags()
+	fl.IntVarP(&f.instances, "instances", "i", 1, "`N` instances run")
+	fl.VarP(&f.memory, "memory-mb", "m", "memory limit of an instance, in MiB or as 512M or 1G; 0: none")
+	fl.VarP(&f.disk, "disk-mb", "d", "disk limit of an instance, in MiB or as 512M or 1G; 0: none")
+	fl.IntVarP(&f.cpuWeight, "cpu-weight", "c", app.DefaultCPUWeight, "`SHARE` of the CPU, 1 to 100, against other instances")
+	fl.StringArrayVarP(&f.env, "env", "e", nil, "set a variable: `NAME=VALUE`, or NAME to take it from your environment")
+	fl.StringVar(&f.envFile, "env-file", "", "set the variables in `FILE`, one NAME=VALUE or NAME a line")
+	fl.StringVarP(&f.dir, "working-dir", "w", "", "`DIR` to start in [the image's]")
+	fl.StringVarP(&f.user, "user", "u", "", "`USER` to run as [the image's]")
+	fl.VarP(&f.ports, "ports", "p", "TCP `PORTS` the app listens on, the first being the primary [the image's, else 8080]")
+
+	fl.IntVarP(&f.monitorPort, "monitor-port", "M", 0, "healthy while `PORT` accepts connections [the primary port]")
+	fl.StringVarP(&f.monitorURL, "monitor-url", "U", "", "healthy while GET `PORT:/PATH` answers 2xx or 3xx")
+	fl.StringVar(&f.monitorCommand, "monitor-command", "", "healthy while `COMMAND` in the instance ends with 0")
+	fl.BoolVar(&f.noMonitor, "no-monitor", false, "healthy while the process runs")
+	fl.DurationVar(&f.monitorTimeout, "monitor-timeout", app.DefaultCheckTimeout, "`DURATION` one check may take")
+	fl.DurationVar(&f.startTimeout, "start-timeout", app.DefaultStartTimeout, "`DURATION` an instance may take to become healthy")
+	fl.DurationVar(&f.stopGrace, "stop-grace", app.DefaultStopGrace, "`DURATION` between the stop signal and the kill")
+
+	fl.StringArrayVarP(&f.routes, "http-route", "R", nil, "`HOST[/PATH][:PORT]` that leads to the app, instead of APP.DOMAIN; may be repeated")
+	fl.BoolVar(&f.noRoutes, "no-routes", false, "no route leads to the app")
+
+	fl.BoolVarP(&f.root, "run-as-root", "r", false, "")
+	fl.BoolVar(&f.privileged, "privileged", false, "")
+	fl.StringArrayVarP(&f.tcpRoutes, "tcp-route", "T", nil, "")
+	for _, name := range []string{"run-as-root", "privileged", "tcp-route"} {
+		fl.Lookup(name).Hidden = true
+	}
+	cmd.MarkFlagsMutuallyExclusive("monitor-port", "monitor-url", "monitor-command", "no-monitor")
+	cmd.MarkFlagsMutuallyExclusive("http-route", "no-routes")
+	cmd.MarkFlagsMutuallyExclusive("user", "run-as-root")
+}
+
+// build returns the app that the flags describe. What the brain checks is
+// left to it.
+func (f *appFlags) build(name, image string, command []string) (app.App, error) {
+	switch {
+	case f.privileged:
+		return app.App{}, errors.New("--privileged is not there yet: every app runs in a user namespace of its own")
+	case len(f.tcpRoutes) > 0:
+		return app.App{}, errors.New("--tcp-route is not there yet: only HTTP is routed; use --http-route")
+	}
+	a := app.App{
+		Name: name, Image: image, Command: command, Dir: f.dir, User: f.user,
+		Instances: f.instances, MemoryMB: int(f.memory), DiskMB: int(f.disk), CPUWeight: f.cpuWeight,
+		Ports: f.ports, NoRoutes: f.noRoutes,
+		StartTimeout: app.Duration(f.startTimeout), StopGrace: app.Duration(f.stopGrace),
+	}
+	if f.root {
+		a.User = "root"
+	}
+	var err error
+	if a.Check, err = f.check(); err != nil {
+		return app.App{}, err
+	}
+	for _, text := range f.routes {
+		r, err := parseRoute(text)
+		if err != nil {
+			return app.App{}, err
+		}
+		a.Routes = append(a.Routes, r)
+	}
+	a.Env, err = f.environment()
+	return a, err
+}
+
+func (f *appFlags) check() (app.Check, error) {
+	c := app.Check{Type: app.CheckPort, Port: f.monitorPort, Timeout: app.Duration(f.monitorTimeout)}
+	switch {
+	case f.noMonitor:
+		c.Type = app.CheckNone
+	case f.monitorCommand != "":
+		c.Type, c.Command = app.CheckCommand, f.monitorCommand
+	case f.monitorURL != "":
+		port, path, ok := strings.Cut(f.monitorURL, "/")
+		c.Type, c.Path = app.CheckHTTP, "/"+path
+		port = strings.TrimSuffix(port, ":")
+		if port != "" {
+			var err error
+			if c.Port, err = parsePort(port); err != nil {
+				ok = false
+			}
+		}
+		if !ok {
+			return c, fmt.Errorf("--monitor-url %q: must be PORT:/PATH, such as 8080:/health", f.monitorURL)
+		}
+	}
+	return c, nil
+}
+
+// environment returns the variables of the file and, going before them, of the
+// flags.
+func (f *appFlags) environment() (map[string]string, error) {
+	env := map[string]string{}
+	if f.envFile != "" {
+		text, err := readSmallFile(f.envFile)
+		if err != nil {
+			return nil, fail(exitFile, fmt.Errorf("read the environment: %w", err))
+		}
+		if env, err = parseEnvFile(text, os.LookupEnv); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.envFile, err)
+		}
+	}
+	given, err := parseEnv(f.env, os.LookupEnv)
+	if err != nil {
+		return nil, fmt.Errorf("--env: %w", err)
+	}
+	maps.Copy(env, given)
+	return env, nil
+}
+
+// parseEnv reads variables written as NAME=VALUE, where VALUE may be empty, or
+// as NAME, which takes the value that caller knows.
+func parseEnv(vars []string, caller func(string) (string, bool)) (map[string]string, error) {
+	env := map[string]string{}
+	for _, v := range vars {
+		name, value, given := strings.Cut(v, "=")
+		if name == "" || strings.ContainsAny(name, " \t\x00") {
+			return nil, fmt.Errorf("%q is no name of a variable: write NAME=VALUE", name)
+		}
+		if !given {
+			if value, given = caller(name); !given {
+				return nil, fmt.Errorf("%s is not set in your environment: write %s=VALUE, or %s= for an empty value", name, name, name)
+			}
+		}
+		env[name] = value
+	}
+	return env, nil
+}
+
+// parseEnvFile reads variables one a line, as parseEnv does. Empty lines and
+// lines that start with # don't count; quotes are part of the value, as they
+// are for Docker.
+func parseEnvFile(text string, caller func(string) (string, bool)) (map[string]string, error) {
+	env := map[string]string{}
+	lines := bufio.NewScanner(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
+	lines.Buffer(nil, maxSecretFile+1)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimLeft(lines.Text(), " \t")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		one, err := parseEnv([]string{line}, caller)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		maps.Copy(env, one)
+	}
+	return env, lines.Err()
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"lattice/api"
+	"lattice/app"
+)
+
+func newCells(st *streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "cells",
+		Aliases: []string{"ce"},
+		GroupID: groupSee,
+		Short:   "List the cells and what they have left",
+		Args:    args(0, 0, ""),
+	}
+	out := formatFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		b, err := connect()
+		if err != nil {
+			return err
+		}
+		cells, err := b.Cells(cmd.Context())
+		if err != nil {
+			return fmt.Errorf("list the cells: %w", err)
+		}
+		if *out != asTable {
+			return out.encode(st.out, append([]api.CellStatus{}, cells...))
+		}
+		if len(cells) == 0 {
+			st.note("No cells. Start one on a Linux machine: lattice cell --join ADDR --token T")
+			return nil
+		}
+		cellsTable(cells, st.out.tty).write(st.out)
+		return nil
+	}
+	return cmd
+}
+
+// cellsTable has, with bars, a picture of the memory in use.
+func cellsTable(cells []api.CellStatus, bars bool) *table {
+	var t table
+	t.head("Cell", "Zone", "State", "Memory", "Disk", "Containers", "Running/Claimed", "Address", "Version")
+	for _, c := range cells {
+		memory := share(c.Used.MemoryMB, c.Capacity.MemoryMB)
+		if bars {
+			memory = bar(int64(c.Used.MemoryMB), int64(c.Capacity.MemoryMB), 10) + " " + memory
+		}
+		t.row(field{c.ID, bold}, c.Zone, cellState(c.State), memory, share(c.Used.DiskMB, c.Capacity.DiskMB),
+			fmt.Sprintf("%d/%d", c.Used.Containers, c.Capacity.Containers),
+			fmt.Sprintf("%d/%d", c.Running, c.Claimed), c.Address, c.Version)
+	}
+	return &t
+}
+
+// share returns used and all of something in MiB.
+func share(used, all int) string {
+	return sizeText(int64(used)<<20) + "/" + sizeText(int64(all)<<20)
+}
+
+func cellState(s app.CellState) field {
+	switch s {
+	case app.CellAlive:
+		return field{string(s), green}
+	case app.CellSuspect:
+		return field{string(s), yellow}
+	}
+	return field{string(s), red}
+}

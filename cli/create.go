@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lattice/app"
+)
+
+func newCreate(st *streams) *cobra.Command {
+	var f appFlags
+	var w waitFlags
+	cmd := &cobra.Command{
+		Use:     "create APP IMAGE [-- COMMAND ARGS…]",
+		Aliases: []string{"cr"},
+		GroupID: groupDocker,
+		Short:   "Run an image as an app",
+		Long: `Run an image as an app, and wait until it answers.
+
+IMAGE is a reference as Docker writes it, or a bundled image such as
+lattice/hello. A command after -- replaces the image's own.`,
+		Example: st.name + " create hello lattice/hello\n" +
+			st.name + " create web nginx -i 3 -m 256M -p 80 -R www.example.com -R web/static:80\n" +
+			st.name + " create worker registry:5000/me/worker:v2 --no-monitor --no-routes -e QUEUE=jobs -- worker --fast",
+		DisableFlagsInUseLine: true,
+		Args:                  createArgs,
+	}
+	f.register(cmd)
+	w.register(cmd)
+	out := formatFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a, err := f.build(args[0], args[1], args[2:])
+		if err != nil {
+			return asSyntax(err)
+		}
+		if f.root {
+			st.warn("--run-as-root is deprecated: use --user root")
+		}
+		b, err := connect()
+		if err != nil {
+			return err
+		}
+		if a, err = b.CreateApp(cmd.Context(), a); err != nil {
+			return fmt.Errorf("create %s: %w", args[0], err)
+		}
+		st.note("Creating %s: %s of %s, %s memory each", a.Name, instancesText(a.Instances), a.Image, limitText(a.MemoryMB))
+		if w.noWait {
+			st.note("'%s status %s' shows how it comes up.", st.name, a.Name)
+			return nil
+		}
+		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout, fresh: true}
+		s, err := wait.run(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if *out != asTable {
+			return out.encode(st.out, hideEnv(s))
+		}
+		st.created(s)
+		return nil
+	}
+	return cmd
+}
+
+// createArgs checks that all but APP and IMAGE comes after --.
+func createArgs(cmd *cobra.Command, got []string) error {
+	before := cmd.ArgsLenAtDash()
+	if before < 0 {
+		before = len(got)
+	}
+	switch {
+	case before < 2:
+		return usage(cmd, "create needs APP and IMAGE")
+	case before > 2:
+		return usage(cmd, "create takes only APP and IMAGE, got also %q: '--' is required before the start command", got[2])
+	}
+	return nil
+}
+
+// asSyntax gives err the exit code of bad input, unless it has one.
+func asSyntax(err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return err
+	}
+	return fail(exitSyntax, err)
+}
+
+// created prints where the new app answers and what can be done next.
+func (st *streams) created(s app.Status) {
+	fmt.Fprintf(st.out, "%s\n", st.out.paint(green, s.App.Name+" is now running."))
+	if len(s.URLs) > 0 {
+		io.WriteString(st.out, "App is reachable at:\n")
+	}
+	for _, url := range s.URLs {
+		fmt.Fprintf(st.out, "%s\n", st.out.paint(green, url))
+	}
+	st.note("\nWhat next:")
+	var t table
+	t.row("", st.name+" logs "+s.App.Name, "what it prints")
+	t.row("", st.name+" status "+s.App.Name, "how its instances are")
+	t.row("", fmt.Sprintf("%s scale %s %d", st.name, s.App.Name, s.App.Instances+2), "more instances")
+	t.write(st.err)
+}
+
+func instancesText(n int) string {
+	if n == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", n)
+}
+
+// waitFlags are the flags of the commands that wait for what they ask for.
+type waitFlags struct {
+	timeout time.Duration
+	noWait  bool
+}
+
+func (w *waitFlags) register(cmd *cobra.Command) {
+	cmd.Flags().DurationVarP(&w.timeout, "timeout", "t", defaultTimeout, "wait no longer than `DURATION`")
+	cmd.Flags().BoolVar(&w.noWait, "no-wait", false, "don't wait")
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Aliases: []string{"h"},
+		Short:   "Show how a command is used",
+		GroupID: groupHelp,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(cmd, strings.Join(args, " "))
+			}
+			return about.Help()
+		},
+	}
+}
+
+// writeHelp prints what can be typed: for the root all commands by group, for
+// a command its usage, examples and flags.
+func writeHelp(st *streams, cmd *cobra.Command) {
+	about := cmp.Or(cmd.Long, cmd.Short)
+	fmt.Fprintf(st.out, "%s\n\n%s\n  %s\n", about, st.out.paint(bold, "USAGE"), cmd.UseLine())
+	if !cmd.HasParent() {
+		writeCommands(st, cmd)
+	}
+	if len(cmd.Aliases) > 0 {
+		fmt.Fprintf(st.out, "\n%s\n  %s\n", st.out.paint(bold, "ALIASES"), strings.Join(cmd.Aliases, ", "))
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(st.out, "\n%s\n%s\n", st.out.paint(bold, "EXAMPLES"), indent(cmd.Example))
+	}
+	cmd.InitDefaultHelpFlag()
+	cmd.InitDefaultVersionFlag()
+	fmt.Fprintf(st.out, "\n%s\n%s", st.out.paint(bold, "OPTIONS"), flagUsages(st, cmd.LocalFlags()))
+	if !cmd.HasParent() {
+		fmt.Fprintf(st.out, "\n'%s help COMMAND' tells more about a command.\n", cmd.Name())
+	}
+}
+
+// writeCommands prints the commands below root by group, as 'name, alias  what it does'.
+func writeCommands(st *streams, root *cobra.Command) {
+	for _, g := range root.Groups() {
+		var t table
+		for _, c := range root.Commands() {
+			if c.GroupID == g.ID && !c.Hidden {
+				names := append([]string{c.Name()}, c.Aliases...)
+				t.row("", strings.Join(names, ", "), c.Short)
+			}
+		}
+		if len(t.rows) > 0 {
+			fmt.Fprintf(st.out, "\n%s\n", st.out.paint(bold, g.Title))
+			t.write(st.out)
+		}
+	}
+}
+
+// flagUsages returns the flags with their meaning, wrapped to the terminal.
+func flagUsages(st *streams, flags *pflag.FlagSet) string {
+	width, _ := st.out.size()
+	return flags.FlagUsagesWrapped(width)
+}
+
+func indent(text string) string {
+	lines := slices.Collect(strings.Lines(text))
+	return "  " + strings.Join(lines, "  ")
+}

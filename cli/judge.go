@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lattice/app"
+)
+
+const (
+	crashLoop = 3               // crashes after which an instance won't come up by itself
+	noRoomFor = 3 * time.Second // a placement that fails for so long won't come by itself
+	steadyFor = time.Second     // how long one that may fall over at once has to stand
+)
+
+// A judge says from one status of an app to the next whether it has come up,
+// or why it is certain that it won't.
+type judge struct {
+	noRoom time.Time            // since when a placement fails; zero: it doesn't
+	stands map[string]time.Time // by GUID: since when it was seen running
+}
+
+// look returns whether s is what its app asks for, with nothing left over. An
+// error says that it will not become so by itself.
+func (j *judge) look(s app.Status, now time.Time) (done bool, err error) {
+	if err := broken(s); err != nil {
+		return false, err
+	}
+	if err := j.refused(s, now); err != nil {
+		return false, err
+	}
+	up, leftOver := map[int]bool{}, false
+	for _, in := range s.Instances {
+		switch {
+		case in.Stray:
+		case !wanted(in, s.App) || in.Revision != s.App.Revision:
+			leftOver = true
+		case in.State == app.Running && j.stable(in, s.App.Check, now):
+			up[in.Index] = true
+		}
+	}
+	return len(up) == s.App.Instances && !leftOver, nil
+}
+
+// stable reports whether in can be relied on. One that passed a check can, but
+// one without a check, or one that crashed before, has to stand for a while.
+func (j *judge) stable(in app.Instance, c app.Check, now time.Time) bool {
+	if c.Type != app.CheckNone && in.Crashes == 0 {
+		return true
+	}
+	if j.stands == nil {
+		j.stands = map[string]time.Time{}
+	}
+	since, ok := j.stands[in.GUID]
+	if !ok {
+		j.stands[in.GUID] = now
+		return false
+	}
+	return now.Sub(since) >= steadyFor
+}
+
+// broken returns an error if an instance can't come up: its image or its
+// command is wrong, or it crashes again and again.
+func broken(s app.Status) error {
+	for _, in := range s.Instances {
+		if !wanted(in, s.App) || in.State != app.Crashed {
+			continue
+		}
+		who := fmt.Sprintf("%s/%d", s.App.Name, in.Index)
+		switch reason := cmp.Or(in.Reason, "no reason known"); {
+		case strings.HasPrefix(reason, "image: "):
+			return fail(exitImage, fmt.Errorf("%s can't be started: %s", who, reason))
+		case strings.HasPrefix(reason, "start command: "):
+			return fail(exitCommand, fmt.Errorf("%s can't be started: %s", who, reason))
+		case in.Crashes >= crashLoop:
+			return fail(exitCommand, fmt.Errorf("%s crashed %d times: %s", who, in.Crashes, reason))
+		}
+	}
+	return nil
+}
+
+// refused returns an error if instances have found no cell for a while.
+func (j *judge) refused(s app.Status, now time.Time) error {
+	var reasons []string
+	n := 0
+	for _, in := range s.Instances {
+		if wanted(in, s.App) && in.State == app.Unclaimed && in.Reason != "" {
+			n++
+			if !slices.Contains(reasons, in.Reason) {
+				reasons = append(reasons, in.Reason)
+			}
+		}
+	}
+	if n == 0 {
+		j.noRoom = time.Time{}
+		return nil
+	}
+	if j.noRoom.IsZero() {
+		j.noRoom = now
+	}
+	if now.Sub(j.noRoom) < noRoomFor {
+		return nil
+	}
+	return &failure{
+		code:  exitPlacement,
+		err:   fmt.Errorf("no room for %d of %d instances of %s", n, s.App.Instances, s.App.Name),
+		lines: reasons,
+		hint:  "ask for less memory, disk or instances, or add a cell",
+	}
+}
+
+// late returns the failure of an app that did not come up in time, with what
+// holds each instance back.
+func late(s app.Status, timeout time.Duration, now time.Time) *failure {
+	const most = 5
+	var lines []string
+	for _, in := range s.Instances {
+		if in.State == app.Running && wanted(in, s.App) || in.Stray {
+			continue
+		}
+		line := fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, stateField(in).text)
+		if in.Cell != "" {
+			line += " on " + in.Cell
+		}
+		if !in.Since.IsZero() {
+			line += " for " + ageText(now.Sub(in.Since))
+		}
+		if r := reasonText(in, now); r != "" {
+			line += ": " + r
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) > most {
+		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
+	}
+	text := fmt.Sprintf("%s did not come up within %v: %d of %d instances run", s.App.Name, timeout, running(s), s.App.Instances)
+	return &failure{code: exitCommand, err: errors.New(text), lines: lines}
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"lattice/app"
+)
+
+const (
+	fewInstances = 20                     // up to so many, each change of each is told
+	redrawEvery  = 100 * time.Millisecond // of the line at the bottom of a terminal
+	pullEvery    = 3 * time.Second        // between lines about a pull, elsewhere
+	waitEvery    = 10 * time.Second       // between lines when nothing happens, elsewhere
+	barWidth     = 20
+)
+
+// A progress shows how an app comes up: what changes and what the app prints
+// scrolls by; on a terminal the line at the bottom says how far it is.
+type progress struct {
+	s      *screen
+	latest app.Status
+	told   map[int]string // by index: what was said last
+	at     time.Time      // of what was printed or drawn last
+	frame  int            // of the spinner
+	drawn  bool           // there is a line at the bottom
+}
+
+func newProgress(s *screen) *progress {
+	return &progress{s: s, told: map[int]string{}, at: time.Now()}
+}
+
+// status tells what changed.
+func (p *progress) status(s app.Status) {
+	p.latest = s
+	for _, in := range s.Instances {
+		if in.Stray || len(s.Instances) > fewInstances && in.State != app.Crashed {
+			continue
+		}
+		text := changeText(p.s, in)
+		if p.told[in.Index] != text {
+			p.told[in.Index] = text
+			p.line(fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, text))
+		}
+	}
+}
+
+// changeText says what became of in.
+func changeText(s *screen, in app.Instance) string {
+	state := stateField(in)
+	text := s.paint(state.as, state.text)
+	switch {
+	case in.State == app.Crashed:
+		text += fmt.Sprintf(" (%d) on %s: %s", in.Crashes, in.Cell, s.clean(in.Reason))
+	case in.State == app.Unclaimed && in.Reason != "":
+		text += ": " + s.clean(in.Reason)
+	case in.Cell != "":
+		text += " on " + in.Cell
+	}
+	return text
+}
+
+// log shows a line of the app.
+func (p *progress) log(l app.LogLine) { p.line(logText(p.s, l)) }
+
+// warn shows what the user should not overlook.
+func (p *progress) warn(text string) { p.line(p.s.paint(yellow, "warning:") + " " + text) }
+
+// line prints text above the line at the bottom.
+func (p *progress) line(text string) {
+	p.clear()
+	io.WriteString(p.s, text+"\n")
+	p.at = time.Now()
+	p.draw()
+}
+
+// tick shows the passing of time.
+func (p *progress) tick(now time.Time) {
+	if p.latest.App.Name == "" {
+		return
+	}
+	pause := waitEvery
+	switch _, pulling := pulled(p.latest); {
+	case p.s.tty:
+		pause = redrawEvery
+	case pulling:
+		pause = pullEvery
+	}
+	if now.Sub(p.at) < pause {
+		return
+	}
+	p.at = now
+	if p.s.tty {
+		p.frame++
+		p.draw()
+	} else {
+		io.WriteString(p.s, summary(p.latest)+"\n")
+	}
+}
+
+// draw draws the line at the bottom of a terminal.
+func (p *progress) draw() {
+	if !p.s.tty || p.latest.App.Name == "" {
+		return
+	}
+	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+	text := string(spinner[p.frame%len(spinner)]) + " " + summary(p.latest)
+	if pull, ok := pulled(p.latest); ok && pull.Total > 0 {
+		text += " " + bar(pull.Done, pull.Total, barWidth)
+	}
+	width, _ := p.s.size()
+	io.WriteString(p.s, "\r"+p.s.paint(cyan, cut(text, width-1))+"\x1b[K")
+	p.drawn = true
+}
+
+// clear takes the line at the bottom away.
+func (p *progress) clear() {
+	if p.drawn {
+		io.WriteString(p.s, "\r\x1b[K")
+		p.drawn = false
+	}
+}
+
+// summary says in one line how far an app is.
+func summary(s app.Status) string {
+	counts := map[string]int{}
+	for _, in := range s.Instances {
+		switch state := stateField(in).text; {
+		case in.Stray:
+		case !wanted(in, s.App):
+			counts["stopping"]++
+		case in.State != app.Running:
+			counts[strings.ToLower(state)]++
+		}
+	}
+	parts := []string{fmt.Sprintf("%s: %d of %d running", s.App.Name, running(s), s.App.Instances)}
+	for _, state := range []string{"unclaimed", "claimed", "crashed", "stopping"} {
+		if n := counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if pull, ok := pulled(s); ok {
+		parts = append(parts, pullText(pull))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// pulled returns how far the pulls of all cells are together; instances of one
+// cell share one pull.
+func pulled(s app.Status) (app.Pull, bool) {
+	byCell := map[string]app.Pull{}
+	for _, in := range s.Instances {
+		if in.Pull == nil {
+			continue
+		}
+		p := byCell[in.Cell]
+		byCell[in.Cell] = app.Pull{Done: max(p.Done, in.Pull.Done), Total: max(p.Total, in.Pull.Total)}
+	}
+	var all app.Pull
+	for _, p := range byCell {
+		all.Done += p.Done
+		all.Total += p.Total
+	}
+	return all, len(byCell) > 0
+}

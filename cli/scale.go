@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+func newScale(st *streams) *cobra.Command {
+	var w waitFlags
+	cmd := &cobra.Command{
+		Use:     "scale APP N",
+		Aliases: []string{"sc"},
+		GroupID: groupApps,
+		Short:   "Change how many instances of an app run",
+		Long:    "Change how many instances of an app run, and wait until so many do. 0 stops the app and keeps it.",
+		Example: st.name + " scale hello 3",
+		Args:    args(2, 2, "APP and N"),
+	}
+	w.register(cmd)
+	out := formatFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		n, err := strconv.Atoi(args[1])
+		if err != nil || n < 0 {
+			return usage(cmd, "%q is not a number of instances", args[1])
+		}
+		b, err := connect()
+		if err != nil {
+			return err
+		}
+		a, err := b.Scale(cmd.Context(), args[0], n)
+		if err != nil {
+			return fmt.Errorf("scale %s: %w", args[0], err)
+		}
+		st.note("Scaling %s to %s", a.Name, instancesText(n))
+		if w.noWait {
+			return nil
+		}
+		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout}
+		s, err := wait.run(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if *out != asTable {
+			return out.encode(st.out, hideEnv(s))
+		}
+		text := fmt.Sprintf("App scaled successfully: %s of %s.", instancesText(n), a.Name)
+		fmt.Fprintln(st.out, st.out.paint(green, text))
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"lattice/app"
+)
+
+const (
+	defaultTimeout = 2 * time.Minute
+	lookAgain      = 100 * time.Millisecond // time alone can settle a thing
+	lastLines      = 5                      // of an instance that crashed are shown
+)
+
+// A waiter waits until an app is what was asked for, and shows meanwhile what
+// happens to it and what it prints.
+type waiter struct {
+	st      *streams
+	brain   brain
+	app     string
+	timeout time.Duration
+	fresh   bool // the app is new: all its log lines are of interest
+}
+
+// run returns the app's status when it has come up, or the reason why not. The
+// app stays desired in either case.
+func (w *waiter) run(ctx context.Context) (app.Status, error) {
+	during, stop := context.WithTimeout(ctx, w.timeout)
+	statuses, lines, ended := make(chan app.Status), make(chan app.LogLine), make(chan error, 1)
+	warnings := make(chan string)
+	warn := func(format string, args ...any) { send(during, warnings, fmt.Sprintf(format, args...)) }
+	p := newProgress(w.st.err)
+	var streams sync.WaitGroup
+	streams.Go(func() { ended <- w.watch(during, statuses, warn) })
+	streams.Go(func() { w.tail(during, lines, warn) })
+	defer streams.Wait()
+	defer stop()
+	defer p.clear()
+
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	var j judge
+	var s app.Status
+	known := false
+	for {
+		select {
+		case s = <-statuses:
+			known = true
+			p.status(s)
+		case l := <-lines:
+			p.log(l)
+			continue
+		case text := <-warnings:
+			p.warn(text)
+			continue
+		case <-tick.C:
+			p.tick(time.Now())
+		case err := <-ended:
+			return s, w.gaveUp(ctx, s, err)
+		}
+		if !known {
+			continue
+		}
+		if done, err := j.look(s, time.Now()); done || err != nil {
+			return s, w.explain(ctx, s, err)
+		}
+	}
+}
+
+// watch hands on the app's status at each change.
+func (w *waiter) watch(ctx context.Context, to chan<- app.Status, warn func(string, ...any)) error {
+	told := false
+	return keepUp(ctx, func(ctx context.Context) error {
+		return w.brain.WatchApp(ctx, w.app, func(s app.Status) error {
+			told = false
+			return send(ctx, to, s)
+		})
+	}, func(err error) {
+		if !told {
+			warn("lost the connection, trying again: %v", err)
+		}
+		told = true
+	})
+}
+
+// tail hands on what the app prints. That it can't be had is no reason to
+// stop waiting.
+func (w *waiter) tail(ctx context.Context, to chan<- app.LogLine, warn func(string, ...any)) {
+	t := tail{
+		brain: w.brain, app: w.app, instance: everyInstance,
+		emit: func(l app.LogLine) error { return send(ctx, to, l) },
+		warn: func(string, ...any) {}, // watch says it
+	}
+	if w.fresh {
+		t.lines = allLines
+	}
+	if err := t.follow(ctx); ctx.Err() == nil {
+		warn("no log lines: %v", err)
+	}
+}
+
+// send puts v into to unless ctx ends before somebody takes it.
+func send[T any](ctx context.Context, to chan<- T, v T) error {
+	select {
+	case to <- v:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// gaveUp returns why the statuses ended with err before it was known how it
+// went: time ran out, the user left, or the app is gone.
+func (w *waiter) gaveUp(ctx context.Context, s app.Status, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		w.stays()
+		return ctx.Err()
+	case errors.Is(err, app.ErrNotFound):
+		return fail(exitCommand, fmt.Errorf("%s was removed meanwhile", w.app))
+	case !errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("watch %s: %w", w.app, err)
+	case s.App.Name == "":
+		return fail(exitCommand, fmt.Errorf("heard nothing of %s within %v", w.app, w.timeout))
+	}
+	return w.explain(ctx, s, late(s, w.timeout, time.Now()))
+}
+
+// explain adds to what keeps the app from coming up the last lines of an
+// instance that crashed, and says what becomes of the app.
+func (w *waiter) explain(ctx context.Context, s app.Status, err error) error {
+	var f *failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	if i := slices.IndexFunc(s.Instances, func(in app.Instance) bool { return in.Crashes > 0 && wanted(in, s.App) }); i >= 0 {
+		f.lines = append(f.lines, w.lastWords(ctx, s.Instances[i])...)
+	}
+	f.lines = append(f.lines, fmt.Sprintf("%s stays desired: lattice goes on trying.", w.app))
+	if f.hint == "" {
+		f.hint = fmt.Sprintf("'%[1]s logs %[2]s' and '%[1]s status %[2]s' tell more; '%[1]s remove %[2]s' takes it away", w.st.name, w.app)
+	} else {
+		f.hint += fmt.Sprintf("; '%s remove %s' takes it away", w.st.name, w.app)
+	}
+	return f
+}
+
+// lastWords returns the last lines that in printed, if they can be had quickly.
+func (w *waiter) lastWords(ctx context.Context, in app.Instance) []string {
+	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	var words []string
+	t := tail{
+		brain: w.brain, app: w.app, instance: in.Index, lines: lastLines,
+		emit: func(l app.LogLine) error { words = append(words, "  "+l.Text); return nil },
+		warn: func(string, ...any) {},
+	}
+	if err := t.last(ctx); err != nil || len(words) == 0 {
+		return nil // the error at hand is worth more than this one
+	}
+	return append([]string{fmt.Sprintf("last lines of %s/%d:", w.app, in.Index)}, words...)
+}
+
+// stays tells a user who leaves that the app does not.
+func (w *waiter) stays() {
+	w.st.note("\n%[2]s stays desired; look at it with '%[1]s status %[2]s', take it away with '%[1]s remove %[2]s'.", w.st.name, w.app)
+}
