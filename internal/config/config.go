@@ -1,0 +1,124 @@
+// Package config finds out how a process shall run: from flags, LATTICE_*
+// environment variables, a file, and defaults, in this order, the first wins.
+// It hands out plain structs that are complete and checked, and for each value
+// where it came from. Nothing else of ours knows viper.
+package config
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/pflag"
+)
+
+// Common is what every role needs.
+type Common struct {
+	DataDir   string // absolute; outlives a restart of the machine
+	StateDir  string // absolute; sockets and the like, gone with a restart of the machine
+	Advertise string // the ip at which other nodes reach this one
+	Gossip    string // "ip:port" to gossip on; no ip: all
+	LogLevel  slog.Level
+	LogFormat string // "text" or "json"
+
+	Settings []Setting // all values, in the order of the help text
+}
+
+// BrainConfig is what a brain needs.
+type BrainConfig struct {
+	Common
+	API    string // "ip:port" of the API; no ip: all
+	HTTP   string // "ip:port" of the router; empty: port 80 when it may and it is free, else 8080
+	Domain string // apps are at NAME.Domain
+}
+
+// CellConfig is what a cell needs.
+type CellConfig struct {
+	Common
+	ID            string
+	Zone          string
+	Labels        map[string]string
+	MemoryMB      int // MiB for instances; never 0
+	DiskMB        int // MiB for instances; never 0
+	MaxContainers int
+	Join          string // "host:port" of the brain's API; empty with Up
+	Token         Secret // join token; empty with Up
+
+	Containerd string   // socket of an external containerd; empty: the one inside
+	PlainHTTP  []string // registries, "host" or "host:port", spoken to without TLS
+}
+
+// UpConfig is what a process needs that is a brain and a cell. The Common parts
+// of both are the same.
+type UpConfig struct {
+	Brain BrainConfig
+	Cell  CellConfig
+}
+
+// A Setting is one value and where it came from.
+type Setting struct {
+	Key    string // as in the file; the flag is --Key
+	Value  string // masked if it is a secret
+	Origin string // "flag --api", "environment LATTICE_API", "file PATH", "default", "detected"
+}
+
+// Brain reads a brain's configuration. flags went through AddBrainFlags and were
+// parsed; file may be empty. It reports all that is wrong, one sentence a line;
+// each is app.ErrInvalid.
+func Brain(flags *pflag.FlagSet, file string) (BrainConfig, error) {
+	r, err := newReader(roleBrain, flags, file)
+	if err != nil {
+		return BrainConfig{}, err
+	}
+	b := r.brain(r.common())
+	b.Settings = r.settings()
+	return b, errors.Join(r.errs...)
+}
+
+// Cell reads a cell's configuration as Brain reads a brain's; flags went through
+// AddCellFlags.
+func Cell(flags *pflag.FlagSet, file string) (CellConfig, error) {
+	r, err := newReader(roleCell, flags, file)
+	if err != nil {
+		return CellConfig{}, err
+	}
+	c := r.cell(r.common())
+	r.join(&c)
+	c.Settings = r.settings()
+	return c, errors.Join(r.errs...)
+}
+
+// Up reads the configuration of a brain and cell in one as Brain reads a
+// brain's; flags went through AddUpFlags.
+func Up(flags *pflag.FlagSet, file string) (UpConfig, error) {
+	r, err := newReader(roleUp, flags, file)
+	if err != nil {
+		return UpConfig{}, err
+	}
+	common := r.common()
+	u := UpConfig{Brain: r.brain(common), Cell: r.cell(common)}
+	u.Brain.Settings = r.settings()
+	u.Cell.Settings = u.Brain.Settings
+	return u, errors.Join(r.errs...)
+}
+
+// A Secret is text that prints masked. string(s) is the text.
+type Secret string
+
+const masked = "****"
+
+// String returns a mask, or "" for no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return masked
+}
+
+// GoString is String.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue is String.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,0 +1,4 @@
+package config
+
+// The inside, for tests.
+var CleanID = cleanID

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// A role is one of the ways to run, or several or'ed.
+type role uint8
+
+const (
+	roleBrain role = 1 << iota
+	roleCell
+	roleUp
+
+	roleAll = roleBrain | roleCell | roleUp
+)
+
+const (
+	apiPort       = "7443"
+	maxContainers = 250
+)
+
+// An option is one thing to choose. Its key is the flag, the key in the file
+// and, in capitals with LATTICE_ in front, the environment variable.
+type option struct {
+	key    string
+	roles  role
+	def    any    // string, int or []string; the zero value: found out, or not needed
+	auto   string // what a zero default stands for
+	usage  string
+	secret bool
+}
+
+// options returns all there are, in the order of the help text. The key names
+// and defaults are here and nowhere else.
+func options() []option {
+	return []option{
+		{key: "data-dir", roles: roleAll, def: "/var/lib/lattice", usage: "`folder` for everything that must outlive a reboot"},
+		{key: "state-dir", roles: roleAll, def: "", auto: "/run/lattice/ and a hash of the data folder", usage: "`folder` for sockets and other things that end with a reboot"},
+		{key: "advertise", roles: roleAll, def: "", auto: "the address of the default route's interface", usage: "`ip` at which other nodes reach this one"},
+		{key: "gossip", roles: roleAll, def: ":7946", usage: "`[ip]:port` to gossip on, TCP and UDP"},
+
+		{key: "api", roles: roleBrain | roleUp, def: ":" + apiPort, usage: "`[ip]:port` of the API"},
+		{key: "http", roles: roleBrain | roleUp, def: "", auto: ":80 if free and allowed, else :8080", usage: "`[ip]:port` of the router"},
+		{key: "domain", roles: roleBrain | roleUp, def: "lattice.localhost", usage: "apps are at NAME.`domain`"},
+
+		{key: "join", roles: roleCell, def: "", usage: "`host[:port]` of the brain's API"},
+		{key: "token", roles: roleCell, def: "", usage: "join `token` of the cluster; others can see it in the process list, better use --token-file or LATTICE_TOKEN", secret: true},
+		{key: "token-file", roles: roleCell, def: "", usage: "`file` with the join token"},
+
+		{key: "cell-id", roles: roleCell | roleUp, def: "", auto: "the host's short name", usage: "`name` of this cell, unique in the cluster"},
+		{key: "zone", roles: roleCell | roleUp, def: "z1", usage: "`name` of the failure zone; instances are spread over zones"},
+		{key: "label", roles: roleCell | roleUp, def: []string(nil), usage: "`key=value` that describes this cell; may be repeated"},
+		{key: "memory-mb", roles: roleCell | roleUp, def: 0, auto: "all the host has", usage: "`MiB` of memory for instances"},
+		{key: "disk-mb", roles: roleCell | roleUp, def: 0, auto: "what is free under the data folder", usage: "`MiB` of disk for instances"},
+		{key: "max-containers", roles: roleCell | roleUp, def: maxContainers, usage: "`number` of instances at most"},
+		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
+		{key: "plain-http", roles: roleCell | roleUp, def: []string(nil), usage: "`host[:port]` of a registry to speak to without TLS; may be repeated"},
+
+		{key: "log-level", roles: roleAll, def: "info", usage: "debug, info, warn or error"},
+		{key: "log-format", roles: roleAll, def: "text", usage: "text or json"},
+	}
+}
+
+func (o option) env() string {
+	return "LATTICE_" + strings.ToUpper(strings.ReplaceAll(o.key, "-", "_"))
+}
+
+// AddBrainFlags registers the flags of a brain.
+func AddBrainFlags(fs *pflag.FlagSet) { addFlags(fs, roleBrain) }
+
+// AddCellFlags registers the flags of a cell.
+func AddCellFlags(fs *pflag.FlagSet) { addFlags(fs, roleCell) }
+
+// AddUpFlags registers the flags of a brain and cell in one.
+func AddUpFlags(fs *pflag.FlagSet) { addFlags(fs, roleUp) }
+
+func addFlags(fs *pflag.FlagSet, r role) {
+	for _, o := range options() {
+		if o.roles&r == 0 {
+			continue
+		}
+		usage := o.usage
+		if o.auto != "" {
+			usage += fmt.Sprintf(" (default: %s)", o.auto)
+		}
+		switch def := o.def.(type) {
+		case string:
+			fs.String(o.key, def, usage)
+		case int:
+			fs.Int(o.key, def, usage)
+		case []string:
+			fs.StringSlice(o.key, def, usage)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const maxTokenFile = 4 << 10 // bytes
+
+func (r *reader) common() Common {
+	c := Common{
+		DataDir: r.dir("data-dir"),
+		Gossip:  r.listen("gossip", false),
+	}
+	if c.StateDir = r.dir("state-dir"); c.StateDir == "" {
+		hash := sha256.Sum256([]byte(c.DataDir))
+		c.StateDir = fmt.Sprintf("/run/lattice/%x", hash[:4])
+		r.detected("state-dir", c.StateDir)
+	}
+	c.Advertise = r.advertise(c.Gossip)
+	if err := c.LogLevel.UnmarshalText([]byte(r.text("log-level"))); err != nil {
+		c.LogLevel = slog.LevelInfo
+		r.wrong("log-level", "%q is not debug, info, warn or error", r.values["log-level"])
+	}
+	if c.LogFormat = r.text("log-format"); c.LogFormat != "text" && c.LogFormat != "json" {
+		r.wrong("log-format", "%q is not text or json", c.LogFormat)
+	}
+	return c
+}
+
+func (r *reader) brain(common Common) BrainConfig {
+	b := BrainConfig{
+		Common: common,
+		API:    r.listen("api", false),
+		HTTP:   r.listen("http", true),
+		Domain: strings.ToLower(r.text("domain")),
+	}
+	if !isDomain(b.Domain) {
+		r.wrong("domain", "%q is not a domain; write it like apps.example.com", b.Domain)
+	}
+	r.distinct("api", b.API, "gossip", b.Gossip)
+	r.distinct("api", b.API, "http", b.HTTP)
+	r.distinct("gossip", b.Gossip, "http", b.HTTP)
+	return b
+}
+
+func (r *reader) cell(common Common) CellConfig {
+	c := CellConfig{
+		Common:        common,
+		ID:            r.text("cell-id"),
+		Zone:          r.text("zone"),
+		Labels:        r.labels(),
+		MemoryMB:      r.number("memory-mb", math.MaxInt32),
+		DiskMB:        r.number("disk-mb", math.MaxInt32),
+		MaxContainers: r.number("max-containers", 10_000),
+		Containerd:    r.text("containerd-address"),
+		PlainHTTP:     r.registries(),
+	}
+	if c.ID == "" {
+		c.ID = hostID()
+		r.detected("cell-id", c.ID)
+	}
+	if !isID(c.ID) {
+		r.wrong("cell-id", "%q is not a name of lower-case letters, digits and hyphens, at most 63", c.ID)
+	}
+	if !isLabel(c.Zone) {
+		r.wrong("zone", "%q is not a name of letters, digits and . _ -, at most 63", c.Zone)
+	}
+	r.capacity(&c)
+	return c
+}
+
+// capacity finds out what wasn't given.
+func (r *reader) capacity(c *CellConfig) {
+	if c.MemoryMB == 0 {
+		c.MemoryMB = totalMemoryMB()
+		r.detected("memory-mb", strconv.Itoa(c.MemoryMB))
+	}
+	if c.DiskMB == 0 {
+		c.DiskMB = freeDiskMB(c.DataDir)
+		r.detected("disk-mb", strconv.Itoa(c.DiskMB))
+	}
+	for key, mb := range map[string]int{"memory-mb": c.MemoryMB, "disk-mb": c.DiskMB} {
+		if mb == 0 {
+			r.wrong(key, "can't find out how much there is; say it")
+		}
+	}
+	if c.MaxContainers == 0 {
+		r.wrong("max-containers", "a cell without containers is of no use; give at least 1")
+	}
+}
+
+// join reads what a cell needs that has its brain elsewhere.
+func (r *reader) join(c *CellConfig) {
+	if c.Join = r.text("join"); c.Join == "" {
+		r.wrong("join", "a cell needs the address of a brain; give --join HOST")
+	} else if host, port, ok := hostPort(c.Join); ok {
+		c.Join = net.JoinHostPort(host, port)
+		r.values["join"] = c.Join
+	} else {
+		r.wrong("join", "%q is not an address; write it as host or host:port", c.Join)
+	}
+	c.Token = r.secret("token")
+	path := r.text("token-file")
+	switch {
+	case c.Token != "" && path != "":
+		r.wrong("token", "both token and token-file are given; leave one out")
+	case path != "":
+		c.Token = r.tokenFile(path)
+	case c.Token == "":
+		r.wrong("token", "a cell needs the cluster's join token; give --token-file FILE, LATTICE_TOKEN or --token TOKEN")
+	}
+}
+
+func (r *reader) tokenFile(path string) Secret {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxTokenFile {
+		err = errors.New("too big for a token")
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(path)
+	}
+	if err == nil && strings.TrimSpace(string(b)) == "" {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
+		r.wrong("token-file", "can't read the join token: %v", err)
+	}
+	return Secret(strings.TrimSpace(string(b)))
+}
+
+// advertise prefers the address gossip is bound to.
+func (r *reader) advertise(gossip string) string {
+	if s := r.text("advertise"); s != "" {
+		if ip, err := netip.ParseAddr(s); err != nil || ip.IsUnspecified() {
+			r.wrong("advertise", "%q is not the ip of an interface", s)
+		}
+		return s
+	}
+	ip := hostAddress()
+	if host, _, err := net.SplitHostPort(gossip); err == nil {
+		if bound, err := netip.ParseAddr(host); err == nil && !bound.IsUnspecified() {
+			ip = host
+		}
+	}
+	r.detected("advertise", ip)
+	return ip
+}
+
+func (r *reader) dir(key string) string {
+	s := r.text(key)
+	if s == "" {
+		if key == "data-dir" {
+			r.wrong(key, "a folder is needed")
+		}
+		return ""
+	}
+	abs, err := filepath.Abs(s)
+	if err != nil {
+		r.wrong(key, "%q: %v", s, err)
+	}
+	r.values[key] = abs
+	return abs
+}
