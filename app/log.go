@@ -36,3 +36,7 @@ type LogLine struct {
 	Text    string    `json:"text"`   // without the newline
 	Partial bool      `json:"partial,omitempty"`
 }
+
+// IsLoss reports whether l stands for lines that were dropped: for those after
+// the one before it up to its own Seq.
+func (l LogLine) IsLoss() bool { return l.Stream == Event && l.Source == SourceLog }

@@ -139,7 +139,7 @@ func (r *Reader) parse(dst []app.LogLine, data []byte) []app.LogLine {
 		if r.next < r.seg {
 			dst = append(dst, r.missing(r.seg-1, l.At, r.whyGone()))
 		}
-		if r.next < l.Seq && !standsForLost(l) {
+		if r.next < l.Seq && !l.IsLoss() {
 			dst = append(dst, r.missing(l.Seq-1, l.At, "lines dropped: the log was damaged on disk"))
 		}
 		dst = append(dst, l)

@@ -77,9 +77,3 @@ func survey(dir string, first uint64) (last uint64, size int64, err error) {
 		last, size = l.Seq, size+int64(len(line))
 	}
 }
-
-// standsForLost reports whether l is a line that says how many before it, and
-// with it, were dropped.
-func standsForLost(l app.LogLine) bool {
-	return l.Stream == app.Event && l.Source == app.SourceLog
-}
