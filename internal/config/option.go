@@ -60,8 +60,8 @@ func options() []option {
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
 		{key: "plain-http", roles: roleCell | roleUp, def: []string(nil), usage: "`host[:port]` of a registry to speak to without TLS; may be repeated"},
 
-		{key: "log-level", roles: roleAll, def: "info", usage: "debug, info, warn or error"},
-		{key: "log-format", roles: roleAll, def: "text", usage: "text or json"},
+		{key: "log-level", roles: roleAll, def: "info", usage: "`level`: debug, info, warn or error"},
+		{key: "log-format", roles: roleAll, def: "text", usage: "`format`: text or json"},
 	}
 }
 
@@ -79,6 +79,7 @@ func AddCellFlags(fs *pflag.FlagSet) { addFlags(fs, roleCell) }
 func AddUpFlags(fs *pflag.FlagSet) { addFlags(fs, roleUp) }
 
 func addFlags(fs *pflag.FlagSet, r role) {
+	fs.SortFlags = false // they are sorted by topic
 	for _, o := range options() {
 		if o.roles&r == 0 {
 			continue
