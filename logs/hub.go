@@ -20,7 +20,7 @@ type Limits struct {
 	GUIDs      int   // how many logs the Hub knows the last Seq of; least recently used ones are forgotten
 }
 
-// DefaultLimits is what zero fields of Limits mean.
+// DefaultLimits is what a Hub keeps unless told otherwise.
 var DefaultLimits = Limits{Lines: 10_000, Bytes: 8 << 20, TotalBytes: 256 << 20, GUIDs: 100_000}
 
 // A Hub keeps the newest lines of all apps. It is safe for concurrent use.
@@ -34,8 +34,12 @@ type Hub struct {
 	dirty   []*ring // have news for those who wait
 }
 
-// New returns an empty Hub. Zero fields of l stand for those of DefaultLimits.
-func New(l Limits) *Hub {
+// New returns an empty Hub with DefaultLimits.
+func New() *Hub { return NewLimited(DefaultLimits) }
+
+// NewLimited returns an empty Hub. Zero fields of l stand for those of
+// DefaultLimits.
+func NewLimited(l Limits) *Hub {
 	d := DefaultLimits
 	l = Limits{cmp.Or(l.Lines, d.Lines), cmp.Or(l.Bytes, d.Bytes), cmp.Or(l.TotalBytes, d.TotalBytes), cmp.Or(l.GUIDs, d.GUIDs)}
 	return &Hub{limits: l, rings: map[string]*ring{}, cursors: newCursors(l.GUIDs)}

@@ -55,7 +55,7 @@ func TestAppend(t *testing.T) {
 		{"begins in the middle, then anew", [][]app.LogLine{lines("a", 5, 6), lines("a", 1, 6)}, "a1,a2,a3,a4,a5,a6"},
 	}
 	for _, c := range cases {
-		h := logs.New(logs.Limits{})
+		h := logs.New()
 		for _, b := range c.batches {
 			h.Append(b)
 		}
@@ -66,7 +66,7 @@ func TestAppend(t *testing.T) {
 }
 
 func TestCursors(t *testing.T) {
-	h := logs.New(logs.Limits{})
+	h := logs.New()
 	h.Append(lines("a", 1, 7))
 	h.Append(lines("b", 3, 4))
 	if got := h.Cursors([]string{"a", "b", "c"}); got["a"] != 7 || got["b"] != 0 || got["c"] != 0 {
@@ -80,7 +80,7 @@ func TestCursors(t *testing.T) {
 }
 
 func TestOnlySoManyCursorsAreKept(t *testing.T) {
-	h := logs.New(logs.Limits{GUIDs: 100})
+	h := logs.NewLimited(logs.Limits{GUIDs: 100})
 	h.Append(lines("busy", 1, 1))
 	for i := range 10_000 {
 		h.Append(lines(fmt.Sprint("g", i), 1, 1))
@@ -99,7 +99,7 @@ func TestOnlySoManyCursorsAreKept(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	h := logs.New(logs.Limits{Lines: 3})
+	h := logs.NewLimited(logs.Limits{Lines: 3})
 	h.Append(lines("a", 1, 5))
 	for n, want := range map[int]string{-1: "a3,a4,a5", 0: "", 2: "a4,a5", 99: "a3,a4,a5"} {
 		if got := texts(h.Tail("web", n)); got != want {
@@ -112,7 +112,7 @@ func TestTail(t *testing.T) {
 }
 
 func TestLimitsHold(t *testing.T) {
-	h := logs.New(logs.Limits{Bytes: 100 << 10, TotalBytes: 300 << 10})
+	h := logs.NewLimited(logs.Limits{Bytes: 100 << 10, TotalBytes: 300 << 10})
 	big := func(name, guid string, seq uint64) []app.LogLine {
 		l := line(guid, seq)
 		l.App, l.Text = name, strings.Repeat("x", 10<<10)
@@ -142,7 +142,7 @@ func TestLimitsHold(t *testing.T) {
 
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := logs.New(logs.Limits{})
+		h := logs.New()
 		ctx, stop := context.WithCancel(t.Context())
 		var got []app.LogLine
 		done := make(chan error)
@@ -168,7 +168,7 @@ func TestFollow(t *testing.T) {
 }
 
 func TestFollowStartsWithTheLastLines(t *testing.T) {
-	h := logs.New(logs.Limits{})
+	h := logs.New()
 	h.Append(lines("a", 1, 5))
 	enough := errors.New("enough")
 	err := h.Follow(t.Context(), "web", 2, func(ls []app.LogLine) error {
@@ -183,7 +183,7 @@ func TestFollowStartsWithTheLastLines(t *testing.T) {
 }
 
 func TestSlowFollowerIsToldWhatItMissed(t *testing.T) {
-	h := logs.New(logs.Limits{Lines: 100})
+	h := logs.NewLimited(logs.Limits{Lines: 100})
 	h.Append(lines("a", 1, 1))
 	var got []app.LogLine
 	enough := errors.New("enough")
@@ -205,7 +205,7 @@ func TestSlowFollowerIsToldWhatItMissed(t *testing.T) {
 // followers that come and go while many instances write.
 func TestFollowersSeeEveryLineOnceInOrder(t *testing.T) {
 	const writers, each, followers = 4, 5000, 8
-	h := logs.New(logs.Limits{Lines: writers * each})
+	h := logs.NewLimited(logs.Limits{Lines: writers * each})
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
 	var all sync.WaitGroup
@@ -244,7 +244,7 @@ func TestFollowersSeeEveryLineOnceInOrder(t *testing.T) {
 // follower.
 func BenchmarkAggregate(b *testing.B) {
 	const n = 2000
-	h := logs.New(logs.Limits{})
+	h := logs.New()
 	ctx, stop := context.WithCancel(b.Context())
 	var followers sync.WaitGroup
 	followers.Go(func() { h.Follow(ctx, "web", 0, func([]app.LogLine) error { return nil }) })

@@ -98,7 +98,11 @@ func (s *shipment) pruneAll(now time.Time) {
 	if keep == (Keep{}) {
 		keep = DefaultKeep
 	}
-	remove, empty := keep.choose(s.ended(), now)
+	live := s.Live()
+	if live == nil {
+		return
+	}
+	remove, empty := keep.choose(s.ended(live), now)
 	for _, e := range remove {
 		s.remove(e)
 	}
@@ -112,11 +116,11 @@ func (s *shipment) pruneAll(now time.Time) {
 	}
 }
 
-// ended returns the logs of what has ended.
-func (s *shipment) ended() []ended {
+// ended returns the logs that are not live.
+func (s *shipment) ended(live map[string]bool) []ended {
 	var logs []ended
 	for guid, t := range s.logs {
-		if base, _, _ := strings.Cut(guid, "."); s.Live(base) {
+		if base, _, _ := strings.Cut(guid, "."); live[base] {
 			continue
 		}
 		e, err := inspect(filepath.Join(s.Root, guid), t.r.ID())

@@ -47,10 +47,10 @@ const (
 type Shipper struct {
 	Root string
 	Sink Sink
-	// Live reports whether a log may still be written to. It gets a GUID up to
-	// its first dot, if it has one, and must say true when it doesn't know yet.
-	// Other logs are removed in time, see Keep. nil: all are live.
-	Live func(guid string) bool
+	// Live returns the GUIDs, up to their first dot if they have one, of the logs
+	// that may still be written to; nil when it doesn't know yet. Other logs are
+	// removed in time, see Keep. If Live itself is nil nothing is removed.
+	Live func() map[string]bool
 	Keep Keep // the zero value is DefaultKeep
 	Log  *slog.Logger
 }
