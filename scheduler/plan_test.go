@@ -11,7 +11,9 @@ import (
 	"lattice/scheduler"
 )
 
-func web(n int) app.App { return app.App{Name: "web", Image: "img", Instances: n, MemoryMB: 256, Revision: 1}.WithDefaults() }
+func web(n int) app.App {
+	return app.App{Name: "web", Image: "img", Instances: n, MemoryMB: 256, Revision: 1}.WithDefaults()
+}
 
 func cell(id string, mb int) app.Cell {
 	return app.Cell{ID: id, Zone: "z1", State: app.CellAlive, Capacity: app.Resources{MemoryMB: mb, DiskMB: 1000, Containers: 100}}

@@ -22,17 +22,17 @@ type Store interface {
 	Commit(app.Change) error
 }
 
-// Cells tells who is there: the cells that gossip knows now, and a channel
+// Members tells who is there: the cells that gossip knows now, and a channel
 // that is closed when that changes. Cells that are gone are left out.
-type Cells func() (cells []app.Cell, changed <-chan struct{})
+type Members func() (cells []app.Cell, changed <-chan struct{})
 
 // Config of a Scheduler. All fields are needed.
 type Config struct {
-	Store  Store
-	Cells  Cells
-	Domain string        // of the cluster
-	Grace  time.Duration // how long a cell that is not there after our start, or that left by itself, may stay away
-	Log    *slog.Logger
+	Store   Store
+	Members Members
+	Domain  string        // of the cluster
+	Grace   time.Duration // how long a cell that is not there after our start, or that left by itself, may stay away
+	Log     *slog.Logger
 }
 
 // safetyTick is how often the loop plans though nobody asked for it.
@@ -55,6 +55,7 @@ type Scheduler struct {
 	seen       map[string]app.Cell       // last heard of, also when gone
 	revision   uint64                    // of Work
 	changed    chan struct{}             // closed at the next change
+	work       map[string]chan struct{}  // by cell; closed at the next change of its work
 }
 
 // New returns a Scheduler with what the store holds. It plans nothing before Run.
@@ -66,7 +67,7 @@ func New(cfg Config) (*Scheduler, error) {
 	s := &Scheduler{
 		cfg: cfg, started: time.Now(), poke: make(chan struct{}, 1), changed: make(chan struct{}),
 		apps: map[string]app.App{}, placements: map[string]app.Placement{}, refused: map[slot]string{},
-		reports: map[string][]app.Instance{}, seen: map[string]app.Cell{},
+		reports: map[string][]app.Instance{}, seen: map[string]app.Cell{}, work: map[string]chan struct{}{},
 	}
 	s.adopt(app.Change{PutApps: apps, PutPlacements: placements})
 	return s, nil
@@ -78,7 +79,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	tick := time.NewTicker(safetyTick)
 	defer tick.Stop()
 	for {
-		cells, moved := s.cfg.Cells()
+		cells, moved := s.cfg.Members()
 		if err := s.round(cells); err != nil {
 			s.cfg.Log.Error("placements not written, will try again", "err", err)
 		}
@@ -215,8 +216,10 @@ func (s *Scheduler) adopt(c app.Change) {
 	for _, p := range c.PutPlacements {
 		s.placements[p.ID] = p
 		delete(s.refused, slot{p.App, p.Index})
+		s.announceWork(p.Cell)
 	}
 	for _, id := range c.DeletePlacements {
+		s.announceWork(s.placements[id].Cell)
 		delete(s.placements, id)
 	}
 	s.revision++
@@ -241,6 +244,25 @@ func (s *Scheduler) refuse(rs []Refusal) {
 func (s *Scheduler) announce() {
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// announceWork wakes the cell. The caller holds s.mu.
+func (s *Scheduler) announceWork(cell string) {
+	if ch, ok := s.work[cell]; ok {
+		close(ch)
+		delete(s.work, cell)
+	}
+}
+
+// WorkChanged returns a channel that is closed at the next change of what Work
+// returns for the cell. Take it before reading, then wait.
+func (s *Scheduler) WorkChanged(cell string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.work[cell] == nil {
+		s.work[cell] = make(chan struct{})
+	}
+	return s.work[cell]
 }
 
 // Changed returns a channel that is closed at the next change of anything a

@@ -41,7 +41,7 @@ func (g *gossip) set(cs ...app.Cell) {
 // start runs a Scheduler until the test ends.
 func start(t *testing.T, s scheduler.Store, g *gossip, grace time.Duration) *scheduler.Scheduler {
 	t.Helper()
-	sch, err := scheduler.New(scheduler.Config{Store: s, Cells: g.get, Domain: "d.test", Grace: grace, Log: slog.New(slog.DiscardHandler)})
+	sch, err := scheduler.New(scheduler.Config{Store: s, Members: g.get, Domain: "d.test", Grace: grace, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestLifeOfAnApp(t *testing.T) {
 		x, _ := s.Status("web")
 		return len(x.Instances) == 5 && x.Instances[3].State == app.Claimed && strings.Contains(x.Instances[4].Reason, "needs 256 MiB")
 	})
-	if cs := s.CellView(); len(cs) != 2 || cs[0].Used.MemoryMB != 512 || cs[0].Used.Containers != 2 {
+	if cs := s.Cells(); len(cs) != 2 || cs[0].Used.MemoryMB != 512 || cs[0].Used.Containers != 2 {
 		t.Errorf("cells: %+v", cs)
 	}
 
@@ -153,7 +153,7 @@ func TestDeadCellIsReplacedAndItsReportIgnored(t *testing.T) {
 	until(t, s, "placed", func() bool { return placedOn(s, "web") == "a" })
 	obey(t, s, "a")
 	g.set(state(cell("a", 512), app.CellSuspect), cell("b", 512))
-	until(t, s, "suspect seen", func() bool { return s.CellView()[0].State == app.CellSuspect })
+	until(t, s, "suspect seen", func() bool { return s.Cells()[0].State == app.CellSuspect })
 	if on := placedOn(s, "web"); on != "a" {
 		t.Errorf("on a suspect cell: placed on %q, want a", on)
 	}
@@ -162,7 +162,7 @@ func TestDeadCellIsReplacedAndItsReportIgnored(t *testing.T) {
 	until(t, s, "moved", func() bool { return placedOn(s, "web") == "b" })
 
 	g.set(cell("a", 512), cell("b", 512))
-	until(t, s, "a is back", func() bool { return s.CellView()[0].State == app.CellAlive })
+	until(t, s, "a is back", func() bool { return s.Cells()[0].State == app.CellAlive })
 	if err := s.Report(app.Report{Cell: "a", Instances: old.Instances}); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestRestartMovesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	late.set(cell("a", 512), cell("b", 512))
-	until(t, again, "b seen", func() bool { return len(again.CellView()) == 2 })
+	until(t, again, "b seen", func() bool { return len(again.Cells()) == 2 })
 	after, _ := again.Work("b")
 	if len(after.Assigned) != 1 || after.Assigned[0].ID != before.Assigned[0].ID || after.Store != before.Store {
 		t.Errorf("b's work changed from %+v to %+v", before, after)

@@ -120,9 +120,9 @@ func toInt(b bool) int {
 	return 0
 }
 
-// CellView returns the cells there are, and the dead ones that instances are
+// Cells returns the cells there are, and the dead ones that instances are
 // still placed on, by ID, with what is booked on each.
-func (s *Scheduler) CellView() []app.Cell {
+func (s *Scheduler) Cells() []app.Cell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	booked := map[string]app.Resources{}
@@ -139,7 +139,8 @@ func (s *Scheduler) CellView() []app.Cell {
 	return cells
 }
 
-// Work returns what a cell shall run, by app and index.
+// Work returns what a cell shall run, by app and index. A cell nobody knows
+// has nothing to do.
 func (s *Scheduler) Work(cell string) (app.Work, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

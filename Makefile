@@ -1,0 +1,79 @@
+# Lattice. `make up` and `make test` are all a newcomer needs; each installs by
+# itself what it needs beside Go, git, make and root.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PREFIX  ?= /usr/local
+LDFLAGS := -s -w -X lattice/cli.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+include cells/containerd/bundle/bundle.mk
+
+.PHONY: build
+build: bundle ## build bin/lattice and the symlink bin/ltc
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -tags bundle -ldflags '$(LDFLAGS)' -o bin/lattice .
+	@ln -sf lattice bin/ltc
+
+.PHONY: up
+up: build ## start brain and cell on this machine, with a sample app
+	bin/lattice up --detach --sample
+
+.PHONY: down
+down: ## stop everything that `make up` made; apps' data stay
+	bin/lattice down
+
+.PHONY: clean-data
+clean-data: ## like down, and delete all data
+	bin/lattice down --delete-data
+
+.PHONY: install
+install: build ## copy the binary and the symlink to $(PREFIX)/bin
+	install -D -m 0755 bin/lattice $(DESTDIR)$(PREFIX)/bin/lattice
+	ln -sf lattice $(DESTDIR)$(PREFIX)/bin/ltc
+
+# What the tests need from Debian: a registry, and nft to look at rules.
+TEST_PACKAGES := docker-registry nftables iproute2 curl
+
+.PHONY: test-deps
+test-deps: build-deps
+	@missing=; for p in $(TEST_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+
+.PHONY: test
+test: test-deps build lint ## run everything: lint, unit and end-to-end tests, with real containers
+	$(GO) test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, and the client half for other systems
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null .
+	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null .
+
+.PHONY: vulncheck
+vulncheck: ## look the dependencies up in Go's vulnerability database (needs internet)
+	$(GO) tool govulncheck ./...
+
+.PHONY: bench
+bench: bench-start ## run all benchmarks
+
+.PHONY: bench-start
+bench-start: build ## time from create to the first answer, beside ctr
+	$(GO) run ./internal/bench/start
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser of outside input for FUZZTIME (default 30s) each
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz'); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-30s} $$pkg || exit 1; done; done
+
+.PHONY: clean
+clean: ## delete what was built
+	rm -rf bin build cells/containerd/bundle/out

@@ -1,0 +1,274 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"lattice/api"
+	"lattice/app"
+	"lattice/cluster"
+	"lattice/internal/config"
+	"lattice/internal/pki"
+	"lattice/internal/run"
+	"lattice/logs"
+	"lattice/router"
+	"lattice/scheduler"
+	"lattice/store"
+)
+
+// brain is the brain half of a process.
+type brain struct {
+	cfg       config.BrainConfig
+	localCell string // ID of the cell in this process; empty: none
+	version   string
+	log       *slog.Logger
+
+	ca      *pki.CA
+	secrets *pki.Secrets
+	store   *store.Store
+	sched   *scheduler.Scheduler
+	hub     *logs.Hub
+	router  *router.Router
+	members *cluster.Cluster
+
+	apiLn, httpLn net.Listener
+	note          string // about the router's port
+}
+
+// openBrain opens files and binds ports, so that what can fail fails at once.
+func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logger) (_ *brain, err error) {
+	b := &brain{cfg: cfg, localCell: localCell, version: version, log: log}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	dir := filepath.Join(cfg.DataDir, "brain")
+	if b.ca, err = pki.OpenCA(dir); err != nil {
+		return nil, err
+	}
+	if b.secrets, err = pki.OpenSecrets(dir); err != nil {
+		return nil, err
+	}
+	if b.store, err = store.Open(filepath.Join(dir, "brain.db")); err != nil {
+		return nil, err
+	}
+	if b.apiLn, err = net.Listen("tcp", cfg.API); err != nil {
+		return nil, fmt.Errorf("the API can't listen on %s: %w", cfg.API, err)
+	}
+	if b.httpLn, b.note, err = listenHTTP(cfg.HTTP); err != nil {
+		return nil, err
+	}
+	b.sched, err = scheduler.New(scheduler.Config{
+		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.hub = logs.New()
+	b.router = router.New(router.Options{Log: log.With("part", "router")})
+	return b, nil
+}
+
+// listenHTTP binds the router's port. When none is configured it is 80, or 8080
+// where 80 is taken or not allowed; note says so.
+func listenHTTP(addr string) (ln net.Listener, note string, err error) {
+	if addr != "" {
+		if ln, err = net.Listen("tcp", addr); err != nil {
+			return nil, "", fmt.Errorf("the router can't listen on %s: %w", addr, err)
+		}
+		return ln, "", nil
+	}
+	ln, err = net.Listen("tcp", ":80")
+	if err == nil {
+		return ln, "", nil
+	}
+	why := "in use"
+	if errors.Is(err, syscall.EACCES) {
+		why = "not allowed"
+	}
+	if ln, err = net.Listen("tcp", ":8080"); err != nil {
+		return nil, "", fmt.Errorf("port 80 is %s and the router can't listen on 8080 either: %w; choose one with --http", why, err)
+	}
+	return ln, "port 80 is " + why + ", so apps are on port 8080", nil
+}
+
+// close lets go of everything; parts that run must have ended.
+func (b *brain) close() {
+	for _, ln := range []net.Listener{b.apiLn, b.httpLn} {
+		if ln != nil {
+			ln.Close() // closed already if its server ran
+		}
+	}
+	if b.store != nil {
+		if err := b.store.Close(); err != nil {
+			b.log.Error("store not closed", "err", err)
+		}
+	}
+}
+
+// gossip opens the membership; local is the cell in this process, or nil.
+func (b *brain) gossip(local *config.CellConfig) (*cluster.Cluster, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name of this host: %w", err)
+	}
+	meta := cluster.Meta{API: net.JoinHostPort(b.cfg.Advertise, port(b.apiLn)), Version: b.version}
+	name := "brain-" + host
+	if local != nil {
+		name = local.ID
+		describe(&meta, *local)
+	}
+	b.members, err = openGossip(b.cfg.Common, name, b.secrets.GossipKey(), b.store.ID(), meta, b.log)
+	return b.members, err
+}
+
+// cells returns the cells gossip knows. One that said goodbye counts as suspect
+// for a while: its containers run on, and it may be back soon.
+func (b *brain) cells() ([]app.Cell, <-chan struct{}) {
+	changed := b.members.Changed()
+	cells := cluster.Cells(b.members.Members())
+	known := map[string]bool{}
+	for _, c := range cells {
+		known[c.ID] = true
+	}
+	for _, m := range b.members.Gone() {
+		if !m.Left || time.Since(m.Since) > away {
+			continue
+		}
+		for _, c := range cluster.Cells([]cluster.Member{m}) {
+			if !known[c.ID] {
+				known[c.ID] = true
+				c.State = app.CellSuspect
+				cells = append(cells, c)
+			}
+		}
+	}
+	return cells, changed
+}
+
+// add adds the brain's parts to g, each after those it needs.
+func (b *brain) add(g *run.Group, members *cluster.Cluster) {
+	g.Add("gossip", members.Run)
+	g.Add("scheduler", b.sched.Run)
+	g.Add("routes", b.keepTable)
+	g.Add("api", b.serveAPI)
+	g.Add("router", func(ctx context.Context) error { return b.router.Serve(ctx, b.httpLn, drain) })
+}
+
+// keepTable rebuilds the router's table at each change.
+func (b *brain) keepTable(ctx context.Context) error {
+	local := func(cell string) bool { return cell == b.localCell }
+	for {
+		changed := b.sched.Changed()
+		b.router.Swap(router.Build(b.sched.Statuses(), b.cfg.Domain, local))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (b *brain) serveAPI(ctx context.Context) error {
+	streams, endStreams := context.WithCancel(context.Background())
+	defer endStreams()
+	log := b.log.With("part", "api")
+	srv := &http.Server{
+		Handler: api.NewServer(api.ServerConfig{
+			Apps: shownApps{b.sched, b}, Cells: joinable{b.sched, b}, Logs: b.hub, Auth: roles{b.secrets},
+			Info: api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
+			Log:  log, Done: streams,
+		}),
+		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	srv.RegisterOnShutdown(endStreams)
+	return run.HTTP(tlsListener(b.apiLn, srv.TLSConfig), srv, drain)(ctx)
+}
+
+// waitForCell waits until the cell is there and may be given work.
+func (b *brain) waitForCell(ctx context.Context, id string) bool {
+	for {
+		changed := b.sched.Changed()
+		for _, c := range b.sched.Cells() {
+			if c.ID == id && c.State == app.CellAlive {
+				return true
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+	}
+}
+
+func (b *brain) apiAddress() string {
+	host, _, _ := net.SplitHostPort(b.apiLn.Addr().String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port(b.apiLn))
+}
+
+// routerURL returns the URL of the domain.
+func (b *brain) routerURL() string {
+	if p := port(b.httpLn); p != "80" {
+		return "http://" + b.cfg.Domain + ":" + p
+	}
+	return "http://" + b.cfg.Domain
+}
+
+func (b *brain) ready() Ready {
+	return Ready{
+		Roles: "brain", API: "https://" + b.apiAddress(), CA: string(b.ca.PEM()),
+		Token:     string(b.secrets.Admin()),
+		JoinToken: pki.Token{CA: b.ca.Hash(), Secret: b.secrets.Join()}.Reveal(),
+		Domain:    b.cfg.Domain, RouterURL: b.routerURL(), Note: b.note,
+		Address: joinAddress(b.cfg.Advertise, port(b.apiLn)), DataDir: b.cfg.DataDir,
+	}
+}
+
+// joinAddress leaves the API's usual port out.
+func joinAddress(host, port string) string {
+	if port == "7443" {
+		return host
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func port(ln net.Listener) string {
+	_, p, _ := net.SplitHostPort(ln.Addr().String())
+	return p
+}
+
+// serverNames and serverIPs are what a browser may call the API by; our own
+// clients go by pki.ServerName.
+func serverNames() []string {
+	names := []string{"localhost"}
+	if host, err := os.Hostname(); err == nil {
+		names = append(names, strings.ToLower(host))
+	}
+	return names
+}
+
+func serverIPs(advertise string) []net.IP {
+	ips := []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	if ip := net.ParseIP(advertise); ip != nil {
+		ips = append(ips, ip)
+	}
+	return ips
+}

@@ -1,0 +1,21 @@
+//go:build bundle
+
+package node
+
+import (
+	"bytes"
+	_ "embed"
+	"io"
+)
+
+// hello is the image of examples/hello as an OCI archive; `make build` makes it.
+//
+//go:embed bundle/hello.tar
+var hello []byte
+
+// bundledImages returns the images that need no registry.
+func bundledImages() map[string]func() (io.ReadCloser, error) {
+	return map[string]func() (io.ReadCloser, error){
+		"lattice/hello": func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(hello)), nil },
+	}
+}

@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lattice/api"
+	"lattice/app"
+	"lattice/cells"
+	"lattice/cells/containerd"
+	"lattice/cells/logfile"
+	"lattice/cells/network"
+	"lattice/cluster"
+	"lattice/internal/config"
+	"lattice/internal/pki"
+	"lattice/internal/run"
+)
+
+// cell is the cell half of a process.
+type cell struct {
+	cfg     config.CellConfig
+	version string
+	log     *slog.Logger
+
+	net     *network.Network
+	runtime *containerd.Runtime
+	client  *api.Client
+	agent   *cells.Agent
+	events  *logfile.EventLog
+}
+
+func newCell(cfg config.CellConfig, version string, log *slog.Logger) *cell {
+	return &cell{cfg: cfg, version: version, log: log}
+}
+
+func (c *cell) dir(name string) string { return filepath.Join(c.cfg.DataDir, "cell", name) }
+
+// open gets everything ready that runs containers, and takes over what runs.
+func (c *cell) open(ctx context.Context) error {
+	if os.Getuid() != 0 {
+		return errors.New("a cell runs containers and needs root: start it with sudo")
+	}
+	bin, err := containerd.Unpack(c.dir("bin"))
+	if err != nil {
+		return err
+	}
+	c.net, err = network.Open(network.Config{Name: installation(c.cfg.Common), Dir: c.dir("network"), Log: c.log.With("part", "network")})
+	if err != nil {
+		return err
+	}
+	c.runtime, err = containerd.Open(ctx, containerd.Config{
+		Root: c.dir("containerd"), State: c.cfg.StateDir, Bin: bin, LogRoot: c.dir("logs"), Network: c.net,
+		Address: c.cfg.Containerd, PlainHTTP: c.cfg.PlainHTTP, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
+	})
+	return err
+}
+
+// installation names this installation among others on the host, as eight
+// hexadecimal digits.
+func installation(c config.Common) string { return filepath.Base(c.StateDir) }
+
+func (c *cell) close() {
+	if c.events != nil {
+		if err := c.events.Close(); err != nil {
+			c.log.Error("event log not closed", "err", err)
+		}
+	}
+	if c.runtime != nil {
+		if err := c.runtime.Close(); err != nil {
+			c.log.Error("containerd not closed", "err", err)
+		}
+	}
+	if c.net != nil {
+		if err := c.net.Close(); err != nil {
+			c.log.Error("network not closed", "err", err)
+		}
+	}
+}
+
+// connect makes the way to the brain, and the agent that goes it.
+func (c *cell) connect(url, token, caHash string) (err error) {
+	if c.client, err = api.NewClient(api.ClientConfig{URL: url, Token: token, CAHash: caHash}); err != nil {
+		return err
+	}
+	if c.events, err = logfile.NewEventLog(c.dir("logs"), c.log.With("part", "logs")); err != nil {
+		return err
+	}
+	c.agent = cells.New(cells.Config{
+		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net,
+		Brain: c.client, Event: c.events.Event, Log: c.log.With("part", "agent"),
+	})
+	return nil
+}
+
+// repairEvery is how often the host's network is looked over.
+const repairEvery = time.Minute
+
+func (c *cell) add(g *run.Group) {
+	g.Add("network", c.repair)
+	g.Add("agent", c.agent.Run)
+	g.Add("log shipper", (&logfile.Shipper{
+		Root: c.dir("logs"), Sink: sink{c.client, c.cfg.ID}, Live: c.liveLogs, Log: c.log.With("part", "logs"),
+	}).Run)
+}
+
+// repair mends what somebody else did to our rules and links.
+func (c *cell) repair(ctx context.Context) error {
+	tick := time.NewTicker(repairEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := c.net.Repair(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("the cell's network is not as it should be", "err", err)
+		}
+	}
+}
+
+// liveLogs tells whose logs may still grow: those of containers and, for what
+// the platform says of them, of placements.
+func (c *cell) liveLogs() map[string]bool {
+	live := map[string]bool{}
+	for _, in := range c.agent.Instances() {
+		live[in.GUID], live[in.ID] = true, true
+	}
+	return live
+}
+
+// sink is where the log shipper delivers.
+type sink struct {
+	client *api.Client
+	cell   string
+}
+
+func (s sink) LogCursors(ctx context.Context, guids []string) (map[string]uint64, error) {
+	return s.client.LogCursors(ctx, s.cell, guids)
+}
+
+func (s sink) SendLogs(ctx context.Context, lines []app.LogLine) error {
+	return s.client.SendLogs(ctx, s.cell, lines)
+}
+
+// joined is what a cell keeps of its first join, so that it comes up again
+// without its brain. It is a secret.
+type joined struct {
+	URL    string `json:"url"`
+	Token  string `json:"token"`
+	CAHash string `json:"ca_hash"`
+	api.JoinReply
+}
+
+// join introduces the cell to the brain. While the brain doesn't answer, what a
+// former join left is good enough; without it join waits.
+func (c *cell) join(ctx context.Context) (joined, error) {
+	path := c.dir("join.json")
+	before, err := loadJoin(path)
+	if err != nil {
+		return joined{}, err
+	}
+	now := before
+	if c.cfg.Token != "" {
+		token, err := pki.ParseToken(string(c.cfg.Token))
+		if err != nil {
+			return joined{}, err
+		}
+		now = joined{URL: "https://" + c.cfg.Join, Token: string(token.Secret), CAHash: hex.EncodeToString(token.CA[:])}
+	}
+	if now.URL == "" {
+		return joined{}, errors.New("this cell has not joined a cluster yet: give it --join and --token-file; `lattice token` on the brain prints both")
+	}
+	client, err := api.NewClient(api.ClientConfig{URL: now.URL, Token: now.Token, CAHash: now.CAHash, Timeout: 5 * time.Second})
+	if err != nil {
+		return joined{}, err
+	}
+	for {
+		now.JoinReply, err = client.Join(ctx, api.JoinRequest{Cell: c.cfg.ID, Version: c.version})
+		switch {
+		case err == nil:
+			data, err := json.Marshal(now)
+			if err != nil {
+				return joined{}, err
+			}
+			return now, saveFile(path, data)
+		case !errors.Is(err, app.ErrUnavailable):
+			return joined{}, fmt.Errorf("join the cluster: %w", err)
+		case before.URL == now.URL && before.Token == now.Token:
+			c.log.Warn("the brain does not answer, going on with what it said before", "err", err)
+			return before, nil
+		}
+		c.log.Warn("the brain does not answer, will try again", "err", err)
+		select {
+		case <-ctx.Done():
+			return joined{}, ctx.Err()
+		case <-time.After(time.Second + rand.N(time.Second)):
+		}
+	}
+}
+
+func loadJoin(path string) (j joined, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &j)
+	}
+	if err != nil {
+		err = fmt.Errorf("read %s, which says how this cell joined: %w; delete it and join again", path, err)
+	}
+	return j, err
+}
+
+// gossip opens the membership of a cell that joined.
+func (c *cell) gossip(j joined) (*cluster.Cluster, error) {
+	meta := cluster.Meta{Version: c.version}
+	describe(&meta, c.cfg)
+	members, err := openGossip(c.cfg.Common, c.cfg.ID, j.GossipKey, j.Cluster, meta, c.log)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := members.Join(ctx, j.Gossip); errors.Is(err, app.ErrExists) {
+		return nil, errors.Join(err, members.Close())
+	} else if err != nil {
+		c.log.Warn("no other node answers yet, will try again", "err", err)
+	}
+	return members, nil
+}

@@ -1,0 +1,166 @@
+// Package node puts the parts of a process together: a brain, a cell, or both.
+// It is the only package that knows all the others, and it decides nothing.
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lattice/internal/config"
+	"lattice/internal/run"
+)
+
+const (
+	// grace is how long a part may take to stop; more than drain, and than a
+	// cell's instances need to be stopped.
+	grace = 20 * time.Second
+	// drain is how long requests that are under way may take when a server stops.
+	drain = 5 * time.Second
+	// away is how long a cell may be away without being replaced after it said
+	// goodbye, as it does when lattice is upgraded, or after the brain started.
+	away = 30 * time.Second
+)
+
+// Ready says what a node that has come up offers.
+type Ready struct {
+	Roles     string // "brain and cell", "brain", "cell"
+	API       string // URL; empty on a cell
+	CA        string // PEM
+	Token     string // of a user; a secret
+	JoinToken string // of a cell; a secret
+	Domain    string
+	RouterURL string // of the domain
+	Note      string // what the user should know about the ports, or ""
+	Address   string // at which other nodes reach this one
+	DataDir   string
+}
+
+// Up runs brain and cell in one process until ctx is done. It calls ready when
+// apps can be created.
+func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logger, ready func(Ready)) error {
+	release, err := claim(cfg.Brain.Common)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var g run.Group
+	g.Log = log
+	b, err := openBrain(cfg.Brain, cfg.Cell.ID, version, log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	members, err := b.gossip(&cfg.Cell)
+	if err != nil {
+		return err
+	}
+	b.add(&g, members)
+	c := newCell(cfg.Cell, version, log)
+	defer c.close()
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	hash := b.ca.Hash()
+	if err := c.connect("https://"+b.apiAddress(), string(b.secrets.Join()), hex.EncodeToString(hash[:])); err != nil {
+		return err
+	}
+	c.add(&g)
+	g.Add("start", func(ctx context.Context) error {
+		if b.waitForCell(ctx, cfg.Cell.ID) {
+			r := b.ready()
+			r.Roles = "brain and cell"
+			ready(r)
+		}
+		<-ctx.Done()
+		return nil
+	})
+	return g.Run(ctx, grace)
+}
+
+// Brain runs a brain until ctx is done. It calls ready when it answers.
+func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slog.Logger, ready func(Ready)) error {
+	release, err := claim(cfg.Common)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var g run.Group
+	g.Log = log
+	b, err := openBrain(cfg, "", version, log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	members, err := b.gossip(nil)
+	if err != nil {
+		return err
+	}
+	b.add(&g, members)
+	g.Add("start", func(ctx context.Context) error {
+		ready(b.ready())
+		<-ctx.Done()
+		return nil
+	})
+	return g.Run(ctx, grace)
+}
+
+// Cell runs a cell until ctx is done. It calls ready when the brain gave it
+// its work for the first time, or when it goes on with what it had.
+func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.Logger, ready func(Ready)) error {
+	release, err := claim(cfg.Common)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var g run.Group
+	g.Log = log
+	c := newCell(cfg, version, log)
+	defer c.close()
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	joined, err := c.join(ctx)
+	if err != nil {
+		return err
+	}
+	members, err := c.gossip(joined)
+	if err != nil {
+		return err
+	}
+	g.Add("gossip", members.Run)
+	if err := c.connect(joined.URL, joined.Token, joined.CAHash); err != nil {
+		return err
+	}
+	c.add(&g)
+	g.Add("start", func(ctx context.Context) error {
+		ready(Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: joined.Domain})
+		<-ctx.Done()
+		return nil
+	})
+	return g.Run(ctx, grace)
+}
+
+// saveFile replaces the file at path, for its owner only; it is only ever seen whole.
+func saveFile(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("save %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return nil
+}
