@@ -1,33 +1,3 @@
-// Package api is the border between the processes: the HTTP server of the
-// brain (gin), the client that the command line and the cells use, and the one
-// table that turns errors into statuses and back.
-//
-// Every path is under /api/v1 and wants a bearer token, but GET /api/v1/ping.
-// A user's token may call everything except what is said to be for cells; the
-// join token may call only what is for cells. Bodies are JSON and bounded.
-// Streams are one JSON value a line, and an empty line every 15 s while there
-// is nothing to say.
-//
-//	GET    /api/v1/ping                 {}
-//	GET    /api/v1/info                 Info
-//	POST   /api/v1/apps                 app.App → 201 app.App
-//	GET    /api/v1/apps                 []app.Status
-//	GET    /api/v1/apps/NAME            app.Status; ?watch=true streams one at each change
-//	PUT    /api/v1/apps/NAME/instances  {"instances":N} → app.App
-//	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
-//	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true
-//	GET    /api/v1/cells                []CellStatus
-//	GET    /api/v1/strays               []app.Instance
-//
-// For cells:
-//
-//	POST   /api/v1/join                 JoinRequest → JoinReply
-//	GET    /api/v1/cells/ID/work        stream of app.Work, one at once and one at each change
-//	POST   /api/v1/cells/ID/report      app.Report → 204
-//	POST   /api/v1/cells/ID/logs        lines as app.AppendLogLine writes them → 204
-//	POST   /api/v1/cells/ID/log-cursors []string of GUIDs → map of GUID to the last Seq the brain has
-//
-// An error is {"error":{"code":"not_found","message":"…"}}.
 package api
 
 import "lattice/app"
@@ -47,6 +17,11 @@ type CellStatus struct {
 	Claimed int `json:"claimed"` // instances placed here and not yet running
 }
 
+// A ScaleRequest asks for a number of instances.
+type ScaleRequest struct {
+	Instances *int `json:"instances"` // must be there
+}
+
 // A JoinRequest is how a cell introduces itself.
 type JoinRequest struct {
 	Cell    string `json:"cell"` // its ID
@@ -60,3 +35,14 @@ type JoinReply struct {
 	Gossip    []string `json:"gossip"`     // host:port of members to join
 	Domain    string   `json:"domain"`
 }
+
+// LogOptions say which log lines are wanted.
+type LogOptions struct {
+	Lines  int  // newest lines that are already there; -1: all that are kept
+	Follow bool // go on with the lines that come
+}
+
+const (
+	maxBody     = 1 << 20  // of a user's request
+	maxCellBody = 16 << 20 // of a cell's request
+)

@@ -76,11 +76,14 @@ type Duration time.Duration
 // MarshalText writes d as time.Duration prints it.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads what time.ParseDuration reads.
+// UnmarshalText reads what time.ParseDuration reads. Errors are ErrInvalid.
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
+	if err != nil {
+		return Invalid("%s is no length of time: write it as 30s, 1m30s or 500ms", quote(string(b)))
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
 
 func (d Duration) String() string { return time.Duration(d).String() }

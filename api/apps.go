@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lattice/app"
+)
+
+const defaultLines = 100 // of logs, when the query doesn't say
+
+func (s *server) createApp(c *gin.Context) {
+	a, err := readApp(c)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	a, err = s.cfg.Apps.Create(c.Request.Context(), a)
+	s.done(c, http.StatusCreated, a, err)
+}
+
+// readApp returns the app of the body, valid as far as that can be told here.
+func readApp(c *gin.Context) (app.App, error) {
+	a := app.App{Instances: 1, MemoryMB: app.DefaultMemoryMB} // a zero in the body means zero, so what is left out is set before
+	if err := readStrict(c, &a); err != nil {
+		return app.App{}, err
+	}
+	a = a.WithDefaults()
+	a.Revision, a.CreatedAt = 0, time.Time{} // the brain's to set
+	return a, errors.Join(a.Validate(), validImage(a.Image))
+}
+
+func (s *server) listApps(c *gin.Context) {
+	view(s, c, func() ([]app.Status, error) { return some(s.cfg.Apps.Statuses()), nil })
+}
+
+func (s *server) showApp(c *gin.Context) {
+	name := c.Param("name")
+	view(s, c, func() (app.Status, error) { return s.cfg.Apps.Status(name) })
+}
+
+func (s *server) scaleApp(c *gin.Context) {
+	var r ScaleRequest
+	err := readStrict(c, &r)
+	if err == nil && r.Instances == nil {
+		err = app.Invalid(`the number of instances is missing: send {"instances":N}`)
+	}
+	if err == nil {
+		err = app.ValidInstances(*r.Instances)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	a, err := s.cfg.Apps.Scale(c.Request.Context(), c.Param("name"), *r.Instances)
+	s.done(c, http.StatusOK, a, err)
+}
+
+func (s *server) removeApp(c *gin.Context) {
+	if err := s.cfg.Apps.Remove(c.Request.Context(), c.Param("name")); err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+// showLogs streams lines of an app, also of one that was removed while its
+// lines are still kept.
+func (s *server) showLogs(c *gin.Context) {
+	name := c.Param("name")
+	opt, err := logOptions(c)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	if _, err := s.cfg.Apps.Status(name); err != nil && len(s.cfg.Logs.Tail(name, 1)) == 0 {
+		s.fail(c, err)
+		return
+	}
+	s.stream(c, func(ctx context.Context, out *stream) error {
+		if opt.Follow {
+			return s.cfg.Logs.Follow(ctx, name, opt.Lines, func(lines []app.LogLine) error { return send(out, lines...) })
+		}
+		return send(out, s.cfg.Logs.Tail(name, opt.Lines)...)
+	})
+}
+
+func logOptions(c *gin.Context) (LogOptions, error) {
+	follow, err := flag(c, "follow")
+	if err != nil {
+		return LogOptions{}, err
+	}
+	text := c.DefaultQuery("lines", strconv.Itoa(defaultLines))
+	lines, err := strconv.Atoi(text)
+	if err != nil || lines < -1 {
+		return LogOptions{}, app.Invalid("lines=%.40q in the address must be a whole number, or -1 for all lines that are kept", text)
+	}
+	return LogOptions{Lines: lines, Follow: follow}, nil
+}
+
+// some returns list, but never null.
+func some[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+
+	"lattice/app"
+)
+
+// Apps is the brain's desired state with what is known of it. All methods may
+// be called concurrently; what they return must not be changed any more. Apps
+// and counts that are given were validated as far as they can be without
+// looking at other apps.
+type Apps interface {
+	// Create stores a new app. It is ErrExists if the name is taken.
+	Create(ctx context.Context, a app.App) (app.App, error)
+
+	// Status is ErrNotFound if there is no such app. Statuses is by name.
+	Status(name string) (app.Status, error)
+	Statuses() []app.Status
+
+	Scale(ctx context.Context, name string, instances int) (app.App, error)
+	Remove(ctx context.Context, name string) error
+
+	// Changed returns a channel that is closed at the next change of
+	// anything that Status, Statuses, or Cells's Cells and Strays return.
+	// Get it before you read the state, then wait for it.
+	Changed() <-chan struct{}
+}
+
+// Cells is the brain's side of the cells. All methods may be called
+// concurrently; what they return must not be changed any more.
+type Cells interface {
+	Cells() []app.Cell      // by ID
+	Strays() []app.Instance // by cell and GUID
+
+	// Work is ErrNotFound if no such cell has joined.
+	Work(cell string) (app.Work, error)
+
+	// WorkChanged returns a channel that is closed at the next change of the
+	// cell's work, or earlier.
+	WorkChanged(cell string) <-chan struct{}
+
+	Report(r app.Report) error
+	Join(r JoinRequest) (JoinReply, error)
+}
+
+// Logs keeps the newest lines of every app. All methods may be called
+// concurrently.
+type Logs interface {
+	// Append takes over the lines. It drops those it already has.
+	Append(lines []app.LogLine)
+
+	// Cursors returns the last Seq it has of each of the GUIDs it knows.
+	Cursors(guids []string) map[string]uint64
+
+	// Tail returns the newest n lines of the app, oldest first; all for n < 0.
+	Tail(app string, n int) []app.LogLine
+
+	// Follow gives fn what Tail returns and then the lines as they come,
+	// until ctx is done or fn returns an error, which it returns. If fn is
+	// slow, lines are dropped and a line of app.SourceLog says how many.
+	Follow(ctx context.Context, app string, n int, fn func([]app.LogLine) error) error
+}

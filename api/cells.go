@@ -1,0 +1,125 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lattice/app"
+)
+
+// workPause is between two looks at the work of one cell: little, since an
+// instance that waits for its start waits for this.
+const workPause = 5 * time.Millisecond
+
+func (s *server) listCells(c *gin.Context) {
+	view(s, c, func() ([]CellStatus, error) { return cellStatuses(s.cfg.Cells.Cells(), s.cfg.Apps.Statuses()), nil })
+}
+
+// cellStatuses counts what runs on each cell.
+func cellStatuses(cells []app.Cell, apps []app.Status) []CellStatus {
+	list := make([]CellStatus, len(cells))
+	at := make(map[string]*CellStatus, len(cells))
+	for i, cell := range cells {
+		list[i].Cell = cell
+		at[cell.ID] = &list[i]
+	}
+	for _, a := range apps {
+		for _, in := range a.Instances {
+			switch cell := at[in.Cell]; {
+			case cell == nil || in.Stopping:
+			case in.State == app.Running:
+				cell.Running++
+			case in.State == app.Claimed:
+				cell.Claimed++
+			}
+		}
+	}
+	return list
+}
+
+func (s *server) listStrays(c *gin.Context) {
+	s.answer(c, http.StatusOK, some(s.cfg.Cells.Strays()))
+}
+
+func (s *server) join(c *gin.Context) {
+	var r JoinRequest
+	if err := readLenient(c, &r); err != nil {
+		s.fail(c, err)
+		return
+	}
+	if !cellID.MatchString(r.Cell) {
+		s.fail(c, app.Invalid("the cell's ID %.100q can't be used: it must be 1 to 128 letters, digits, dots, - and _, a letter or digit first", r.Cell))
+		return
+	}
+	reply, err := s.cfg.Cells.Join(r)
+	s.done(c, http.StatusOK, reply, err)
+}
+
+// cellID is what stands for a cell in paths, in gossip and on the screen.
+var cellID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+func (s *server) work(c *gin.Context) {
+	id := c.Param("id")
+	watch(s, c, source[app.Work]{
+		changed: func() <-chan struct{} { return s.cfg.Cells.WorkChanged(id) },
+		get:     func() (app.Work, error) { return s.cfg.Cells.Work(id) },
+		same:    sameWork,
+		pause:   workPause,
+	})
+}
+
+// sameWork reports whether there is nothing new for the cell in b. The
+// revision alone tells it nothing.
+func sameWork(a, b app.Work) bool {
+	a.Revision = b.Revision
+	return equal(a, b)
+}
+
+func (s *server) report(c *gin.Context) {
+	var r app.Report
+	err := readLenient(c, &r)
+	if err == nil && r.Cell != c.Param("id") {
+		err = app.Invalid("the report is of the cell %.100q and was sent for %.100q", r.Cell, c.Param("id"))
+	}
+	if err == nil {
+		err = s.cfg.Cells.Report(r)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+func (s *server) takeLogs(c *gin.Context) {
+	var lines []app.LogLine
+	err := withBody(c, maxCellBody, func(r io.Reader) error {
+		return app.ReadLogLines(r, func(l app.LogLine) error {
+			lines = append(lines, l)
+			return nil
+		})
+	})
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	s.cfg.Logs.Append(lines)
+	c.Status(http.StatusNoContent)
+}
+
+func (s *server) logCursors(c *gin.Context) {
+	var guids []string
+	if err := readLenient(c, &guids); err != nil {
+		s.fail(c, err)
+		return
+	}
+	cursors := s.cfg.Logs.Cursors(guids)
+	if cursors == nil {
+		cursors = map[string]uint64{}
+	}
+	s.answer(c, http.StatusOK, cursors)
+}

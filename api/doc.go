@@ -1,0 +1,42 @@
+// Package api is the border between the processes: the HTTP server of the
+// brain (gin), the client that the command line and the cells use, and the one
+// table that turns errors into statuses and back.
+//
+// Every path is under /api/v1 and wants "Authorization: Bearer TOKEN", but
+// GET /api/v1/ping. A user's token may call everything except what is said to
+// be for cells; the join token may call only what is for cells.
+//
+//	GET    /api/v1/ping                 {}
+//	GET    /api/v1/info                 Info
+//	POST   /api/v1/apps                 app.App → 201 app.App
+//	GET    /api/v1/apps                 []app.Status; ?watch=true
+//	GET    /api/v1/apps/NAME            app.Status; ?watch=true
+//	PUT    /api/v1/apps/NAME/instances  {"instances":N} → app.App
+//	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
+//	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true
+//	GET    /api/v1/cells                []CellStatus; ?watch=true
+//	GET    /api/v1/strays               []app.Instance
+//
+// For cells:
+//
+//	POST   /api/v1/join                 JoinRequest → JoinReply
+//	GET    /api/v1/cells/ID/work        stream of app.Work
+//	POST   /api/v1/cells/ID/report      app.Report → 204
+//	POST   /api/v1/cells/ID/logs        lines as app.AppendLogLine writes them → 204
+//	POST   /api/v1/cells/ID/log-cursors []string of GUIDs → map of GUID to the last Seq the brain has
+//
+// Bodies are JSON of at most 1 MiB (a cell's: 16 MiB). What a user sends must
+// not have unknown fields; what a cell sends may, so that brain and cell can
+// be of different versions. An app that is posted has one instance and 128 MiB
+// unless it says otherwise, and else the defaults of app.App.WithDefaults.
+//
+// An error is {"error":{"code":"not_found","message":"…"}}; errors.go has the
+// codes. A message that tells several things has them on a line each.
+//
+// A stream is one JSON value a line, and an empty line every 15 s while there
+// is nothing to say. With watch=true, and for work, the value is sent at once
+// and whenever it has changed; who reads slowly misses values in between but
+// never the newest. A stream that can't go on, because the app was removed or
+// the brain stops, ends with an error as its last line; one that ends without
+// was cut off, but for logs that don't follow.
+package api

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"net/http"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lattice/app"
+)
+
+// A route is a row of the table of paths.
+type route struct {
+	method, path string
+	role         Role // who may; a user's token does not open a cell's path, nor the other way round
+	handle       gin.HandlerFunc
+}
+
+// routes is the table of all paths, as the package comment has it.
+func (s *server) routes() []route {
+	const v1 = "/api/v1"
+	return []route{
+		{http.MethodGet, v1 + "/ping", roleAnyone, s.ping},
+		{http.MethodGet, v1 + "/info", RoleUser, s.info},
+		{http.MethodPost, v1 + "/apps", RoleUser, s.createApp},
+		{http.MethodGet, v1 + "/apps", RoleUser, s.listApps},
+		{http.MethodGet, v1 + "/apps/:name", RoleUser, s.showApp},
+		{http.MethodPut, v1 + "/apps/:name/instances", RoleUser, s.scaleApp},
+		{http.MethodDelete, v1 + "/apps/:name", RoleUser, s.removeApp},
+		{http.MethodGet, v1 + "/apps/:name/logs", RoleUser, s.showLogs},
+		{http.MethodGet, v1 + "/cells", RoleUser, s.listCells},
+		{http.MethodGet, v1 + "/strays", RoleUser, s.listStrays},
+
+		{http.MethodPost, v1 + "/join", RoleCell, s.join},
+		{http.MethodGet, v1 + "/cells/:id/work", RoleCell, s.work},
+		{http.MethodPost, v1 + "/cells/:id/report", RoleCell, s.report},
+		{http.MethodPost, v1 + "/cells/:id/logs", RoleCell, s.takeLogs},
+		{http.MethodPost, v1 + "/cells/:id/log-cursors", RoleCell, s.logCursors},
+	}
+}
+
+func (s *server) ping(c *gin.Context) { s.answer(c, http.StatusOK, struct{}{}) }
+
+func (s *server) info(c *gin.Context) { s.answer(c, http.StatusOK, s.cfg.Info) }
+
+// done answers with v, or with err if there is one.
+func (s *server) done(c *gin.Context, status int, v any, err error) {
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	s.answer(c, status, v)
+}
+
+// view answers with what get returns, or streams it if the caller asked for
+// watch=true.
+func view[T any](s *server, c *gin.Context, get func() (T, error)) {
+	watching, err := flag(c, "watch")
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	if watching {
+		watch(s, c, source[T]{s.cfg.Apps.Changed, get, equal[T], viewPause})
+		return
+	}
+	v, err := get()
+	s.done(c, http.StatusOK, v, err)
+}
+
+// viewPause is short for a person who watches, and long for a brain that gets
+// the reports of many cells.
+const viewPause = 50 * time.Millisecond
+
+func equal[T any](a, b T) bool { return reflect.DeepEqual(a, b) }
+
+// flag returns a parameter of the query that is true or false.
+func flag(c *gin.Context, name string) (bool, error) {
+	text, ok := c.GetQuery(name)
+	if !ok {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, app.Invalid("%s=%.40q in the address must be true or false", name, text)
+	}
+	return v, nil
+}
