@@ -80,17 +80,17 @@ func (c *Cluster) doubt(ctx context.Context) {
 func (c *Cluster) doubted(ctx context.Context) bool {
 	others := c.roster.others()
 	limit := suspicionLimit(len(others) + 1)
-	any := false
+	doubts := false
 	for _, m := range others {
 		if m.State != app.CellSuspect || ctx.Err() != nil {
 			continue
 		}
-		any = true
+		doubts = true
 		if time.Since(m.Since) > limit || c.alive(m.Name, m.Address) {
 			c.roster.heard(m.Name)
 		}
 	}
-	return any
+	return doubts
 }
 
 // suspicionLimit is the longest that memberlist suspects a node, and a second.
