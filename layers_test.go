@@ -26,6 +26,8 @@ func mayImport() map[string]string {
 		"internal/node": "*",
 		"internal/e2e":  "*",
 
+		"internal/bench/start": "api app",
+
 		"app":       "",
 		"api":       "app",
 		"scheduler": "app",
