@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"time"
 
@@ -132,7 +133,7 @@ func (r *Reader) chunk(limit int) ([]byte, error) {
 func (r *Reader) parse(dst []app.LogLine, data []byte) []app.LogLine {
 	for line := range bytes.Lines(data) {
 		l, err := app.ParseLogLine(line)
-		if err != nil || l.Seq < r.next {
+		if err != nil || l.Seq < max(r.next, r.seg) || l.Seq == math.MaxUint64 {
 			continue
 		}
 		l.App, l.Index, l.GUID = r.meta.App, r.meta.Index, r.meta.GUID
