@@ -78,6 +78,10 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 		}
 	}
 	ctx = r.context(ctx)
+	exits, err := r.endedWhileAway(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -94,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 			return nil, fmt.Errorf("make folder for containers: %w", err)
 		}
 	}
-	return r, r.restore(ctx)
+	return r, r.restore(ctx, exits)
 }
 
 // Close stops containerd but no container. It is meant for the end of the

@@ -27,8 +27,10 @@
 // with the flags in any order (they travel as the query of a URL, which keeps
 // no order), nothing but CONTAINER_ID and CONTAINER_NAMESPACE in the
 // environment, stdout of the container as file 3, stderr as file 4. It waits,
-// and the start of the container with it, until the logger has closed file 5;
-// the folder exists by then. When the container is removed the shim closes its
+// and the start of the container with it, until the logger has written a byte
+// to file 5 and closed it; the folder exists by then. When the container is removed the shim closes its
 // end of both pipes and sends SIGTERM at once: the logger must not die of it but
-// read to the end of both files and then exit. After 12 s it is killed.
+// read to the end of both files and then exit. After 12 s it is killed. The shim
+// complains on our stderr when the logger is gone before the signal comes, so it
+// does well to wait for it a little, some 100 ms, after the end of both files.
 package containerd

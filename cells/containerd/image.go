@@ -109,6 +109,10 @@ func (r *Runtime) describe(ctx context.Context, img client.Image) (*image, error
 	if err := json.Unmarshal(blob, &oci); err != nil {
 		return nil, imageError(img.Name(), fmt.Errorf("read config: %w", err))
 	}
+	if oci.Architecture != "" && !platforms.Default().Match(oci.Platform) {
+		return nil, imageError(img.Name(), platformError(fmt.Sprintf("it is for %s, this cell is %s",
+			platforms.Format(oci.Platform), platforms.DefaultString())))
+	}
 	size := m.Config.Size
 	for _, l := range m.Layers {
 		size += l.Size

@@ -13,6 +13,7 @@ import (
 	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 
 	"lattice/cells"
@@ -67,8 +68,13 @@ func fromLabels(rec containers.Container) (cells.Container, error) {
 }
 
 // restore takes over the containers of an earlier process and removes those it
-// did not finish.
-func (r *Runtime) restore(ctx context.Context) error {
+// did not finish. exits says how those ended that did since.
+func (r *Runtime) restore(ctx context.Context, exits map[string]cells.Exit) error {
+	for guid, e := range exits {
+		if err := r.keepExit(ctx, guid, e); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
 	records, states, err := r.survey(ctx)
 	if err != nil {
 		return err
@@ -80,8 +86,9 @@ func (r *Runtime) restore(ctx context.Context) error {
 		known[rec.ID] = true
 		c, err := fromLabels(rec)
 		base, err2 := strconv.ParseUint(rec.Labels[labelIDBase], 10, 32)
-		state, ok := states[rec.ID]
-		if err != nil || err2 != nil || !ok || state == task.Status_CREATED || state == task.Status_UNKNOWN {
+		_, ended := keptExit(rec)
+		state := states[rec.ID]
+		if err != nil || err2 != nil || !ended && state != task.Status_RUNNING && state != task.Status_STOPPED {
 			unfinished = append(unfinished, rec.ID)
 			continue
 		}

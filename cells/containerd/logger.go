@@ -21,23 +21,18 @@ func newLogger(l *slog.Logger) *log.Entry {
 	return logrus.NewEntry(lr)
 }
 
-// slogHook hands containerd's messages on. It is chatty and reports what we
-// report again, better, from the error that it returns, so all is Debug but
-// what happens behind our back.
+// slogHook hands containerd's messages on, all as Debug: it calls much of what
+// is normal an error, and what fails we learn from the errors it returns.
 type slogHook struct{ log *slog.Logger }
 
 func (h slogHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (h slogHook) Fire(e *logrus.Entry) error {
-	level := slog.LevelDebug
-	if e.Level <= logrus.ErrorLevel {
-		level = slog.LevelWarn
-	}
 	ctx := e.Context
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if !h.log.Enabled(ctx, level) {
+	if !h.log.Enabled(ctx, slog.LevelDebug) {
 		return nil
 	}
 	args := []any{"reason", e.Message}
@@ -47,6 +42,6 @@ func (h slogHook) Fire(e *logrus.Entry) error {
 	if id, ok := e.Data["id"]; ok {
 		args = append(args, "instance", id)
 	}
-	h.log.Log(ctx, level, "containerd", args...)
+	h.log.DebugContext(ctx, "containerd", args...)
 	return nil
 }

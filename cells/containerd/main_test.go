@@ -52,7 +52,7 @@ func runTests(m *testing.M) int {
 }
 
 // config returns what one installation needs, below fresh folders.
-func config(t *testing.T) containerd.Config {
+func config(t testing.TB) containerd.Config {
 	t.Helper()
 	state, err := os.MkdirTemp("/run", "lattice-")
 	if err != nil {
@@ -82,7 +82,7 @@ func configIn(root, state string) containerd.Config {
 }
 
 // open opens a runtime and removes everything at the end of the test.
-func open(t *testing.T, cfg containerd.Config) *containerd.Runtime {
+func open(t testing.TB, cfg containerd.Config) *containerd.Runtime {
 	t.Helper()
 	r, err := containerd.Open(t.Context(), cfg)
 	if err != nil {
@@ -108,14 +108,14 @@ func open(t *testing.T, cfg containerd.Config) *containerd.Runtime {
 }
 
 // start pulls the test's image and starts args in it.
-func start(t *testing.T, r *containerd.Runtime, guid string, change func(*cells.Spec), args ...string) {
+func start(t testing.TB, r *containerd.Runtime, guid string, change func(*cells.Spec), args ...string) {
 	t.Helper()
 	if err := tryStart(t, r, guid, change, args...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func tryStart(t *testing.T, r *containerd.Runtime, guid string, change func(*cells.Spec), args ...string) error {
+func tryStart(t testing.TB, r *containerd.Runtime, guid string, change func(*cells.Spec), args ...string) error {
 	t.Helper()
 	img, err := r.Pull(t.Context(), imageName, nil)
 	if err != nil {
@@ -132,7 +132,7 @@ func tryStart(t *testing.T, r *containerd.Runtime, guid string, change func(*cel
 }
 
 // wait returns how the container ended.
-func wait(t *testing.T, r *containerd.Runtime, guid string) cells.Exit {
+func wait(t testing.TB, r *containerd.Runtime, guid string) cells.Exit {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

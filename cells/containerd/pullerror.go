@@ -47,6 +47,7 @@ func explainPull(ref string, err error) string {
 	var record tls.RecordHeaderError
 	var status remoteerrors.ErrUnexpectedStatus
 	var timeout net.Error
+	var platform platformError
 	switch text := err.Error(); {
 	case errors.As(err, &dns):
 		if dns.IsNotFound {
@@ -55,6 +56,8 @@ func explainPull(ref string, err error) string {
 		return fmt.Sprintf("%s can't be looked up: %s", host, dns.Err)
 	case errors.Is(err, docker.ErrInvalidAuthorization), errors.As(err, &status) && denied(status.StatusCode):
 		return fmt.Sprintf("%s does not let us have it: it does not exist or needs a login", host)
+	case errors.As(err, &platform):
+		return string(platform)
 	case strings.Contains(text, "no match for platform"):
 		return fmt.Sprintf("it has no variant for %s/%s", runtime.GOOS, runtime.GOARCH)
 	case errdefs.IsNotFound(err):
@@ -63,8 +66,8 @@ func explainPull(ref string, err error) string {
 		return fmt.Sprintf("the certificate of %s is not trusted: %v", host, cert.Err)
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return fmt.Sprintf("%s does not speak TLS; name it as a plain HTTP registry if that is meant", host)
-	case strings.Contains(text, "malformed HTTP response"), status.StatusCode == http.StatusBadRequest && strings.Contains(string(status.Body), "HTTPS"):
-		return fmt.Sprintf("%s wants TLS but is named as a plain HTTP registry", host)
+	case status.StatusCode == http.StatusBadRequest && strings.HasPrefix(status.RequestURL, "http://"):
+		return fmt.Sprintf("%s answers %s to plain HTTP; does it want TLS?", host, status.Status)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("%s refuses connections; is it running?", host)
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -73,6 +76,8 @@ func explainPull(ref string, err error) string {
 		return fmt.Sprintf("%s says too many requests; try again later", host)
 	case errors.Is(err, syscall.ENOSPC):
 		return "no space is left on this cell's disk"
+	case errors.As(err, &status): // not its text, which has a URL that may be signed
+		return fmt.Sprintf("%s answers %s", host, status.Status)
 	default:
 		return text
 	}
@@ -81,3 +86,8 @@ func explainPull(ref string, err error) string {
 func denied(status int) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
+
+// platformError says that an image is for another kind of machine.
+type platformError string
+
+func (e platformError) Error() string { return string(e) }

@@ -44,7 +44,7 @@ func (r *Runtime) Remove(ctx context.Context, guid string) error {
 func (r *Runtime) deleteTask(ctx context.Context, guid string) error {
 	_, err := r.client.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: guid})
 	if err = errgrpc.ToNative(err); errdefs.IsNotFound(err) {
-		return nil
+		return r.sweep(ctx, guid)
 	}
 	ended, cancel := r.ended(ctx, guid)
 	defer cancel()

@@ -42,10 +42,12 @@ const maxSocketDir = 42
 // itself, for containerd's own server would listen on gRPC, register metrics
 // globally and go on when a plugin fails.
 type server struct {
-	plugins *plugin.Set
-	stop    context.CancelFunc // of what the plugins do in the background
-	ttrpc   *ttrpc.Server
-	served  sync.WaitGroup
+	address     string // makes the names of the shims' sockets; nobody listens there
+	shimSockets string
+	plugins     *plugin.Set
+	stop        context.CancelFunc // of what the plugins do in the background
+	ttrpc       *ttrpc.Server
+	served      sync.WaitGroup
 }
 
 // startServer starts the plugins, connects to the shims that still run and
@@ -60,21 +62,25 @@ func startServer(ctx context.Context, root, state string, log *slog.Logger) (_ *
 			return nil, fmt.Errorf("protect containerd's folder: %w", err)
 		}
 	}
-	sockets := filepath.Join(state, "s")
-	if len(sockets) > maxSocketDir {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &server{
+		address:     filepath.Join(state, "grpc.sock"),
+		shimSockets: filepath.Join(state, "s"),
+		plugins:     plugin.NewPluginSet(),
+		stop:        stop,
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(log))
+		}
+	}()
+	if len(s.shimSockets) > maxSocketDir {
 		return nil, fmt.Errorf("folder %s is too long for the sockets in it: take one of at most %d characters", state, maxSocketDir-2)
 	}
 	// Without a limit a second process with the same folders would wait for ever.
 	timeout.Set("io.containerd.timeout.bolt.open", 5*time.Second)
 
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &server{plugins: plugin.NewPluginSet(), stop: stop}
-	defer func() {
-		if err != nil {
-			s.close(log)
-		}
-	}()
-	shims := &v2.ShimConfig{SocketDir: sockets, Env: []string{"GOGC=50"}}
+	shims := &v2.ShimConfig{SocketDir: s.shimSockets, Env: []string{"GOGC=50"}}
 	for _, reg := range registry.Graph(func(*plugin.Registration) bool { return false }) {
 		if err := s.init(ctx, reg, root, state, shims); err != nil {
 			return nil, err
@@ -88,7 +94,7 @@ func (s *server) init(ctx context.Context, reg plugin.Registration, root, state 
 	ic := plugin.NewContext(ctx, s.plugins, map[string]string{
 		plugins.PropertyRootDir:      filepath.Join(root, uri),
 		plugins.PropertyStateDir:     filepath.Join(state, uri),
-		plugins.PropertyGRPCAddress:  filepath.Join(state, "grpc.sock"), // nobody listens; it makes the names of the shims' sockets
+		plugins.PropertyGRPCAddress:  s.address,
 		plugins.PropertyTTRPCAddress: filepath.Join(state, "ttrpc.sock"),
 	})
 	ic.RegisterReadiness = func() func() { return func() {} }

@@ -164,7 +164,7 @@ func (r *Runtime) createTask(ctx context.Context, c client.Container, s cells.Sp
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make log folder: %w", err)
 	}
-	uri := &url.URL{Scheme: "binary", Path: filepath.Join(r.cfg.Bin, loggerName), RawQuery: url.Values{
+	uri := &url.URL{Scheme: "binary-v2", Path: filepath.Join(r.cfg.Bin, loggerName), RawQuery: url.Values{
 		"-dir":   {dir},
 		"-app":   {s.App},
 		"-index": {strconv.Itoa(s.Index)},

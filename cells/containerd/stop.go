@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
@@ -34,21 +33,29 @@ func (r *Runtime) Wait(ctx context.Context, guid string) (cells.Exit, error) {
 		if ctx.Err() != nil {
 			return cells.Exit{}, fmt.Errorf("wait for container %s: %w", guid, ctx.Err())
 		}
-		if _, err := r.client.ContainerService().Get(ctx, guid); errdefs.IsNotFound(err) {
-			return cells.Exit{}, fmt.Errorf("container %s: %w", guid, app.ErrNotFound)
-		}
-		r.cfg.Log.Warn("lost the shim of a container", "instance", guid, "err", err)
-		return cells.Exit{Code: lostCode, At: time.Now()}, nil
+		return r.lost(ctx, guid, err)
 	}
-	e := cells.Exit{Code: int(res.ExitStatus), At: protobuf.FromTimestamp(res.ExitedAt)}
-	if e.Code == 128+int(syscall.SIGKILL) {
-		n, err := r.oomKills(guid)
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // removed meanwhile
-			r.cfg.Log.Warn("can't tell whether memory ran out", "instance", guid, "err", err)
-		}
-		e.OOMKilled = n > 0
+	return r.exit(guid, res.ExitStatus, protobuf.FromTimestamp(res.ExitedAt)), nil
+}
+
+// lost returns how a container ended that has no task; cause says why not.
+func (r *Runtime) lost(ctx context.Context, guid string, cause error) (cells.Exit, error) {
+	c, err := r.client.ContainerService().Get(ctx, guid)
+	if errdefs.IsNotFound(err) {
+		return cells.Exit{}, fmt.Errorf("container %s: %w", guid, app.ErrNotFound)
 	}
-	return e, nil
+	if err != nil {
+		return cells.Exit{}, fmt.Errorf("wait for container %s: %w", guid, err)
+	}
+	if e, ok := keptExit(c); ok {
+		return e, nil
+	}
+	if err := r.sweep(ctx, guid); err != nil { // its process may still run
+		return cells.Exit{}, err
+	}
+	r.cfg.Log.Warn("lost the shim of a container", "instance", guid, "err", cause)
+	e := cells.Exit{Code: lostCode, At: time.Now()}
+	return e, r.keepExit(ctx, guid, e)
 }
 
 // Stop ends the container's process, by force after grace.
@@ -63,35 +70,45 @@ func (r *Runtime) Stop(ctx context.Context, guid, name string, grace time.Durati
 	ctx = r.context(ctx)
 	ended, cancel := r.ended(ctx, guid)
 	defer cancel()
-	if gone, err := r.kill(ctx, guid, sig); gone || err != nil {
+	if err := r.kill(ctx, guid, sig); err != nil {
 		return err
 	}
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-ended:
+	over, err := within(ctx, grace, ended)
+	if err != nil {
+		return fmt.Errorf("stop container %s: %w", guid, err)
+	}
+	if over {
 		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop container %s: %w", guid, ctx.Err())
-	case <-timer.C:
 	}
 	return r.killNow(ctx, guid, ended)
 }
 
 // killNow ends the process by force and waits until it has ended.
 func (r *Runtime) killNow(ctx context.Context, guid string, ended <-chan struct{}) error {
-	if gone, err := r.kill(ctx, guid, syscall.SIGKILL); gone || err != nil {
+	if err := r.kill(ctx, guid, syscall.SIGKILL); err != nil {
 		return err
 	}
-	timer := time.NewTimer(killTime)
+	over, err := within(ctx, killTime, ended)
+	if err == nil && !over {
+		err = errors.New("its process does not end")
+	}
+	if err != nil {
+		return fmt.Errorf("kill container %s: %w", guid, err)
+	}
+	return nil
+}
+
+// within waits for ended, at most for d, and reports whether it came.
+func within(ctx context.Context, d time.Duration, ended <-chan struct{}) (bool, error) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("kill container %s: %w", guid, ctx.Err())
+		return true, nil
 	case <-timer.C:
-		return fmt.Errorf("kill container %s: its process does not end", guid)
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 }
 
@@ -111,15 +128,12 @@ func (r *Runtime) ended(ctx context.Context, guid string) (ended <-chan struct{}
 	return c, func() { stop(); <-back }
 }
 
-// kill sends sig and reports whether there was nobody to send it to.
-func (r *Runtime) kill(ctx context.Context, guid string, sig syscall.Signal) (gone bool, err error) {
-	_, err = r.client.TaskService().Kill(ctx, &tasksapi.KillRequest{ContainerID: guid, Signal: uint32(sig)})
-	switch err = errgrpc.ToNative(err); {
-	case err == nil:
-		return false, nil
-	case errdefs.IsNotFound(err):
-		return true, nil
-	default:
-		return false, fmt.Errorf("send %v to container %s: %w", sig, guid, err)
+// kill sends sig. That there is nobody to send it to is no error: the process
+// has ended, or is about to be seen to have.
+func (r *Runtime) kill(ctx context.Context, guid string, sig syscall.Signal) error {
+	_, err := r.client.TaskService().Kill(ctx, &tasksapi.KillRequest{ContainerID: guid, Signal: uint32(sig)})
+	if err = errgrpc.ToNative(err); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("send %v to container %s: %w", sig, guid, err)
 	}
+	return nil
 }

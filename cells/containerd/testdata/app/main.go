@@ -33,7 +33,7 @@ func main() {
 	case "stubborn": // ignores SIGTERM
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("running")
-		select {}
+		time.Sleep(time.Hour)
 	case "count": // prints a number every 10 ms
 		for i := 0; ; i++ {
 			fmt.Println(i)
@@ -116,5 +116,5 @@ func describe(files []string) {
 	}
 	b, _ := json.Marshal(d)
 	_, _ = io.WriteString(out, string(b)+"\n")
-	select {}
+	time.Sleep(time.Hour)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -18,7 +19,8 @@ func main() {
 	_ = flag.Int("index", 0, "")
 	_ = flag.String("guid", "", "")
 	flag.Parse()
-	signal.Ignore(syscall.SIGTERM)
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
 	var wg sync.WaitGroup
 	for fd, name := range map[uintptr]string{3: "stdout", 4: "stderr"} {
 		f, err := os.OpenFile(filepath.Join(*dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -27,6 +29,12 @@ func main() {
 		}
 		wg.Go(func() { _, _ = io.Copy(f, os.NewFile(fd, name)) })
 	}
-	_ = os.NewFile(5, "ready").Close()
+	ready := os.NewFile(5, "ready")
+	_, _ = ready.Write([]byte{0})
+	_ = ready.Close()
 	wg.Wait()
+	select {
+	case <-term:
+	case <-time.After(100 * time.Millisecond):
+	}
 }
