@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -72,9 +73,15 @@ func (f *appFlags) register(cmd *cobra.Command) {
 	for _, name := range []string{"run-as-root", "privileged", "tcp-route"} {
 		fl.Lookup(name).Hidden = true
 	}
-	cmd.MarkFlagsMutuallyExclusive("monitor-port", "monitor-url", "monitor-command", "no-monitor")
-	cmd.MarkFlagsMutuallyExclusive("http-route", "no-routes")
-	cmd.MarkFlagsMutuallyExclusive("user", "run-as-root")
+}
+
+// conflict returns a failure if flags contradict each other.
+func (f *appFlags) conflict(cmd *cobra.Command) error {
+	return cmp.Or(
+		exclusive(cmd, "monitor-port", "monitor-url", "monitor-command", "no-monitor"),
+		exclusive(cmd, "http-route", "no-routes"),
+		exclusive(cmd, "user", "run-as-root"),
+	)
 }
 
 // build returns the app that the flags describe. What the brain checks is

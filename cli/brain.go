@@ -20,7 +20,6 @@ type brain interface {
 	RemoveApp(ctx context.Context, name string) error
 	Logs(ctx context.Context, name string, q api.LogOptions, each func(app.LogLine) error) error
 	Cells(ctx context.Context) ([]api.CellStatus, error)
-	Strays(ctx context.Context) ([]app.Instance, error)
 }
 
 // connect returns the current target's brain. It does not talk to it yet.

@@ -55,13 +55,14 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 
 func newRoot(st *streams) *cobra.Command {
 	root := &cobra.Command{
-		Use:               st.name + " COMMAND",
-		Long:              "Run container apps on one machine or a handful of them.",
-		Version:           currentVersion(),
-		Args:              cobra.ArbitraryArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Use:                   st.name + " COMMAND",
+		Long:                  "Run container apps on one machine or a handful of them.",
+		Version:               currentVersion(),
+		Args:                  cobra.ArbitraryArgs,
+		SilenceErrors:         true,
+		SilenceUsage:          true,
+		DisableFlagsInUseLine: true,
+		CompletionOptions:     cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])

@@ -33,6 +33,9 @@ lattice/hello. A command after -- replaces the image's own.`,
 	w.register(cmd)
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := f.conflict(cmd); err != nil {
+			return err
+		}
 		a, err := f.build(args[0], args[1], args[2:])
 		if err != nil {
 			return asSyntax(err)

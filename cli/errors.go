@@ -117,6 +117,20 @@ func usage(cmd *cobra.Command, format string, args ...any) error {
 	}
 }
 
+// exclusive returns a failure if more than one of the flags was given.
+func exclusive(cmd *cobra.Command, flags ...string) error {
+	var given []string
+	for _, name := range flags {
+		if cmd.Flags().Changed(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) < 2 {
+		return nil
+	}
+	return usage(cmd, "%s exclude each other", strings.Join(given, " and "))
+}
+
 // unknownCommand returns the failure of a name that no command below cmd has.
 func unknownCommand(cmd *cobra.Command, name string) error {
 	root := cmd.Root()
@@ -171,7 +185,11 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 // nearest returns the one of names that was probably meant by typed, or "".
 // The beginning of a name nearly counts as the name.
 func nearest(typed string, names []string) string {
-	best, least := "", max(1, len(typed)/3)+1
+	limit := max(2, len(typed)/3)
+	if len(typed) < 4 {
+		limit = 1
+	}
+	best, least := "", limit+1
 	for _, n := range names {
 		d := distance(typed, n)
 		for short := len(typed); short <= len(typed)+1 && 2 < short && short < len(n); short++ {
@@ -184,24 +202,27 @@ func nearest(typed string, names []string) string {
 	return best
 }
 
-// distance returns how many letters must be put in, taken out or replaced to
-// get from a to b.
+// distance returns how many letters must be put in, taken out, replaced or
+// swapped with their neighbour to get from a to b.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
+	d := make([][]int, len(a)+1) // of a[:i] and b[:j]
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		for j := range d[i] {
+			switch {
+			case i == 0 || j == 0:
+				d[i][j] = i + j
+				continue
+			case a[i-1] == b[j-1]:
+				d[i][j] = d[i-1][j-1]
+			default:
+				d[i][j] = d[i-1][j-1] + 1
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+			d[i][j] = min(d[i][j], d[i-1][j]+1, d[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return d[len(a)][len(b)]
 }

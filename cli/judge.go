@@ -20,6 +20,7 @@ const (
 // A judge says from one status of an app to the next whether it has come up,
 // or why it is certain that it won't.
 type judge struct {
+	fresh  bool                 // the app is new: what is on its way out belonged to another one of its name
 	noRoom time.Time            // since when a placement fails; zero: it doesn't
 	stands map[string]time.Time // by GUID: since when it was seen running
 }
@@ -43,7 +44,7 @@ func (j *judge) look(s app.Status, now time.Time) (done bool, err error) {
 			up[in.Index] = true
 		}
 	}
-	return len(up) == s.App.Instances && !leftOver, nil
+	return len(up) == s.App.Instances && (j.fresh || !leftOver), nil
 }
 
 // stable reports whether in can be relied on. One that passed a check can, but
@@ -67,12 +68,12 @@ func (j *judge) stable(in app.Instance, c app.Check, now time.Time) bool {
 // command is wrong, or it crashes again and again.
 func broken(s app.Status) error {
 	for _, in := range s.Instances {
-		if !wanted(in, s.App) || in.State != app.Crashed {
-			continue
+		if !wanted(in, s.App) || in.Crashes == 0 || in.State == app.Running {
+			continue // one that is on its next try is judged by the last
 		}
 		who := fmt.Sprintf("%s/%d", s.App.Name, in.Index)
 		switch reason := cmp.Or(in.Reason, "no reason known"); {
-		case strings.HasPrefix(reason, "image: "):
+		case strings.HasPrefix(reason, "image "):
 			return fail(exitImage, fmt.Errorf("%s can't be started: %s", who, reason))
 		case strings.HasPrefix(reason, "start command: "):
 			return fail(exitCommand, fmt.Errorf("%s can't be started: %s", who, reason))

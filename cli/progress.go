@@ -22,14 +22,20 @@ const (
 type progress struct {
 	s      *screen
 	latest app.Status
-	told   map[int]string // by index: what was said last
-	at     time.Time      // of what was printed or drawn last
-	frame  int            // of the spinner
-	drawn  bool           // there is a line at the bottom
+	told   map[told]string // what was said last
+	at     time.Time       // of what was printed or drawn last
+	frame  int             // of the spinner
+	drawn  bool            // there is a line at the bottom
+}
+
+// told names an instance, as against the one that takes its place.
+type told struct {
+	index    int
+	stopping bool
 }
 
 func newProgress(s *screen) *progress {
-	return &progress{s: s, told: map[int]string{}, at: time.Now()}
+	return &progress{s: s, told: map[told]string{}, at: time.Now()}
 }
 
 // status tells what changed.
@@ -40,8 +46,8 @@ func (p *progress) status(s app.Status) {
 			continue
 		}
 		text := changeText(p.s, in)
-		if p.told[in.Index] != text {
-			p.told[in.Index] = text
+		if of := (told{in.Index, in.Stopping}); p.told[of] != text {
+			p.told[of] = text
 			p.line(fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, text))
 		}
 	}

@@ -77,11 +77,8 @@ func (r *removal) outcome(n int) error {
 // errGone ends the watch of an app whose instances are gone.
 var errGone = errors.New("gone")
 
-// goneEvery is how often remove looks for instances of an app that is
-// forgotten already.
-const goneEvery = 250 * time.Millisecond
-
-// gone waits until no instance of the removed app is left.
+// gone waits until no instance of the removed app is left. The brain shows the
+// app until then.
 func (r *removal) gone(ctx context.Context, timeout time.Duration, name string) error {
 	left := 0
 	err := keepUp(ctx, func(ctx context.Context) error {
@@ -92,42 +89,12 @@ func (r *removal) gone(ctx context.Context, timeout time.Duration, name string) 
 			return nil
 		})
 	}, func(error) {})
-	if errors.Is(err, app.ErrNotFound) {
-		err = r.stopped(ctx, name, &left)
-	}
 	switch {
-	case err == nil, errors.Is(err, errGone):
+	case errors.Is(err, errGone), errors.Is(err, app.ErrNotFound):
 		fmt.Fprintf(r.st.out, "%s removed.\n", name)
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return fail(exitCommand, fmt.Errorf("%s still stopping after %v; lattice goes on with it", instancesText(left), timeout))
 	}
 	return err
-}
-
-// stopped waits until no cell has an instance any more that stops and belonged
-// to the app, and counts in left how many do.
-func (r *removal) stopped(ctx context.Context, name string, left *int) error {
-	tick := time.NewTicker(goneEvery)
-	defer tick.Stop()
-	for {
-		strays, err := r.brain.Strays(ctx)
-		if err != nil {
-			return err
-		}
-		*left = 0
-		for _, in := range strays {
-			if in.App == name && in.Stopping {
-				*left++
-			}
-		}
-		if *left == 0 {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -227,14 +227,17 @@ func stateField(in app.Instance) field {
 
 // reasonText says what happened last or what an instance waits for.
 func reasonText(in app.Instance, now time.Time) string {
-	if in.Pull != nil {
+	switch {
+	case in.Pull != nil:
 		return pullText(*in.Pull)
+	case in.Reason == "":
+		return ""
+	case in.State == app.Crashed && in.RetryAt.After(now):
+		return in.Reason + ", restart in " + ageText(in.RetryAt.Sub(now))
+	case in.State == app.Running, in.State == app.Claimed && in.Crashes > 0:
+		return "last crash: " + in.Reason
 	}
-	text := in.Reason
-	if in.State == app.Crashed && in.RetryAt.After(now) {
-		text = strings.TrimPrefix(text+", restart in "+ageText(in.RetryAt.Sub(now)), ", ")
-	}
-	return text
+	return in.Reason
 }
 
 // pullText says how far the pull of an image is.

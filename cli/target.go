@@ -56,8 +56,8 @@ folder. LATTICE_TARGET, LATTICE_TOKEN and LATTICE_CA (a file) go before it.`,
 			}
 			return showTarget(st, f.domain, *out)
 		}
-		if f.tokenFile != "" && f.tokenStdin {
-			return usage(cmd, "--token-file and --token-stdin exclude each other")
+		if err := exclusive(cmd, "token-file", "token-stdin"); err != nil {
+			return err
 		}
 		return setTarget(cmd, st, args[0], f)
 	}

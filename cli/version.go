@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -51,8 +52,12 @@ func newVersion(st *streams) *cobra.Command {
 			t.row("Server:", cmp.Or(v.Server, "not known"))
 			t.write(st.out)
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			warnSkew(st, v.Server)
+		case errors.Is(err, errNoTarget): // what was asked for is still known
+			st.note("No target set.")
+			return nil
 		}
 		return err
 	}

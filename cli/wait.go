@@ -44,7 +44,7 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	var j judge
+	j := judge{fresh: w.fresh}
 	var s app.Status
 	known := false
 	for {

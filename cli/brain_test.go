@@ -1,0 +1,349 @@
+package cli
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"lattice/api"
+	"lattice/app"
+)
+
+const testToken = "test-token-0123456789"
+
+// A fakeBrain is what stands behind a real API server: it plays the steps it
+// was given for what happens to an app, in place of cells.
+type fakeBrain struct {
+	mu      sync.Mutex // guards what follows
+	apps    map[string]*app.Status
+	lines   map[string][]app.LogLine
+	cells   []app.Cell
+	changed chan struct{}
+	plays   map[string][]step // by create, scale, remove
+	playing sync.WaitGroup
+	stop    chan struct{}
+}
+
+// A step is what happens at one moment.
+type step struct {
+	After     app.Duration   `json:"after"`     // the step before it
+	Instances []app.Instance `json:"instances"` // replace those that there are; App and Revision are filled in
+	Lines     []app.LogLine  `json:"lines"`     // App, Seq, At, Stream and Source are filled in
+	Remove    bool           `json:"remove"`    // the app is gone
+}
+
+// serve starts a brain with a real API server in front of it and returns its
+// URL and the certificate to trust.
+func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
+	t.Helper()
+	b = &fakeBrain{apps: map[string]*app.Status{}, lines: map[string][]app.LogLine{}, plays: map[string][]step{}, changed: make(chan struct{}), stop: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	cert, ca := certificate(t)
+	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
+		Apps: b, Cells: b, Logs: b, Done: ctx,
+		Auth: api.Tokens{User: api.HashToken(testToken)},
+		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080"},
+		Log:  slog.New(slog.DiscardHandler),
+	}))
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	srv.StartTLS()
+	done(func() {
+		close(b.stop)
+		b.playing.Wait()
+		cancel()
+		srv.Close()
+	})
+	return b, srv.URL, ca
+}
+
+// certificate returns one for the API server that vouches for itself.
+func certificate(t testing.TB) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{api.ServerName}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// load reads the steps for the moments "create", "scale" and "remove", and the
+// apps and cells that there are from the beginning.
+func (b *fakeBrain) load(r io.Reader) error {
+	var script struct {
+		Apps  []app.Status      `json:"apps"`
+		Cells []app.Cell        `json:"cells"`
+		Plays map[string][]step `json:"plays"`
+		Lines []app.LogLine     `json:"lines"`
+	}
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&script); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range script.Apps {
+		s.App = s.App.WithDefaults()
+		for i := range s.Instances {
+			if s.Instances[i].Since.IsZero() {
+				s.Instances[i].Since = time.Now().Add(-3*time.Hour - 5*time.Minute)
+			}
+		}
+		b.apps[s.App.Name] = &s
+	}
+	b.cells, b.plays = script.Cells, script.Plays
+	for _, l := range script.Lines {
+		b.addLine(l.App, l)
+	}
+	return nil
+}
+
+// touch tells that something changed; mu is held.
+func (b *fakeBrain) touch() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// play lets the steps for a moment happen to the app; mu is held.
+func (b *fakeBrain) play(moment, name string) {
+	steps, ok := b.plays[moment]
+	if !ok {
+		steps = b.usual(moment, name)
+	}
+	b.playing.Go(func() {
+		for _, st := range steps {
+			select {
+			case <-time.After(time.Duration(st.After)):
+			case <-b.stop:
+				return
+			}
+			b.do(name, st)
+		}
+	})
+}
+
+// usual is what happens when all goes well.
+func (b *fakeBrain) usual(moment, name string) []step {
+	if moment == "remove" {
+		return []step{{Remove: true}}
+	}
+	var claimed, running []app.Instance
+	for i := range b.apps[name].App.Instances {
+		in := app.Instance{Index: i, Cell: "cell-1", State: app.Claimed, GUID: fmt.Sprint("g", i)}
+		claimed = append(claimed, in)
+		in.State = app.Running
+		running = append(running, in)
+	}
+	return []step{{Instances: claimed}, {After: app.Duration(20 * time.Millisecond), Instances: running}}
+}
+
+func (b *fakeBrain) do(name string, st step) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.touch()
+	for _, l := range st.Lines {
+		b.addLine(name, l)
+	}
+	s, ok := b.apps[name]
+	switch {
+	case !ok:
+		return
+	case st.Remove:
+		delete(b.apps, name)
+		return
+	}
+	now := *s // a value that was handed out is not changed any more
+	now.Instances = slices.Clone(st.Instances)
+	for i := range now.Instances {
+		in := &now.Instances[i]
+		in.App, in.Revision = name, now.App.Revision
+		if in.Since.IsZero() {
+			in.Since = time.Now()
+		}
+	}
+	b.apps[name] = &now
+}
+
+// addLine appends l to the lines of the app; mu is held.
+func (b *fakeBrain) addLine(name string, l app.LogLine) {
+	l.App = name
+	if l.Seq == 0 {
+		for _, have := range b.lines[name] {
+			if have.GUID == l.GUID {
+				l.Seq = have.Seq
+			}
+		}
+		l.Seq++
+	}
+	if l.At.IsZero() {
+		l.At = time.Now()
+	}
+	if l.Stream == "" {
+		l.Stream = app.Stdout
+	}
+	if l.Source == "" {
+		l.Source = app.SourceApp
+	}
+	b.lines[name] = append(b.lines[name], l)
+}
+
+func (b *fakeBrain) Create(_ context.Context, a app.App) (app.App, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.apps[a.Name]; ok {
+		return app.App{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
+	}
+	a.Revision, a.CreatedAt = 1, time.Now()
+	s := app.Status{App: a, Instances: []app.Instance{}, URLs: []string{}}
+	if !a.NoRoutes {
+		s.URLs = append(s.URLs, "http://"+a.Name+".lattice.test:8080")
+	}
+	b.apps[a.Name] = &s
+	b.touch()
+	b.play("create", a.Name)
+	return a, nil
+}
+
+func (b *fakeBrain) Status(name string) (app.Status, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.apps[name]; ok {
+		return *s, nil
+	}
+	return app.Status{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
+}
+
+func (b *fakeBrain) Statuses() []app.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []app.Status
+	for _, name := range slices.Sorted(maps.Keys(b.apps)) {
+		if s := b.apps[name]; s.App.Image != "" {
+			all = append(all, *s)
+		}
+	}
+	return all
+}
+
+func (b *fakeBrain) Scale(_ context.Context, name string, n int) (app.App, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.apps[name]
+	if !ok {
+		return app.App{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
+	}
+	now := *s
+	now.App.Instances = n
+	b.apps[name] = &now
+	b.touch()
+	b.play("scale", name)
+	return now.App, nil
+}
+
+func (b *fakeBrain) Remove(_ context.Context, name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.apps[name]
+	if !ok || s.App.Image == "" {
+		return fmt.Errorf("app %q %w", name, app.ErrNotFound)
+	}
+	b.apps[name] = &app.Status{App: app.App{Name: name}, Instances: s.Instances, URLs: []string{}} // until they are gone
+	b.touch()
+	b.play("remove", name)
+	return nil
+}
+
+func (b *fakeBrain) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+func (b *fakeBrain) Cells() []app.Cell { return b.cells }
+
+func (b *fakeBrain) Strays() []app.Instance { return nil }
+
+func (b *fakeBrain) Tail(name string, n int) []app.LogLine {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := b.lines[name]
+	if n >= 0 {
+		lines = lines[max(0, len(lines)-n):]
+	}
+	return slices.Clone(lines)
+}
+
+func (b *fakeBrain) Follow(ctx context.Context, name string, n int, fn func([]app.LogLine) error) error {
+	b.mu.Lock()
+	next := 0
+	if n >= 0 {
+		next = max(0, len(b.lines[name])-n)
+	}
+	b.mu.Unlock()
+	for {
+		changed := b.Changed()
+		lines := b.Tail(name, -1)[next:]
+		next += len(lines)
+		if len(lines) > 0 {
+			if err := fn(lines); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *fakeBrain) Append([]app.LogLine)                        {}
+func (b *fakeBrain) Cursors([]string) map[string]uint64          { return nil }
+func (b *fakeBrain) Work(string) (app.Work, error)               { return app.Work{}, app.ErrNotFound }
+func (b *fakeBrain) WorkChanged(string) <-chan struct{}          { return b.Changed() }
+func (b *fakeBrain) Report(app.Report) error                     { return nil }
+func (b *fakeBrain) Join(api.JoinRequest) (api.JoinReply, error) { return api.JoinReply{}, nil }
+
+// brokenLogs is a brain whose log streams break after each of the answers.
+type brokenLogs struct {
+	brain
+	answers [][]app.LogLine
+}
+
+func (b *brokenLogs) Logs(_ context.Context, name string, _ api.LogOptions, each func(app.LogLine) error) error {
+	if len(b.answers) == 0 {
+		return fmt.Errorf("app %q %w", name, app.ErrNotFound)
+	}
+	lines := b.answers[0]
+	b.answers = b.answers[1:]
+	for _, l := range lines {
+		if err := each(l); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("cut off: %w", app.ErrUnavailable)
+}
