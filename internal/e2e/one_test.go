@@ -33,7 +33,7 @@ func (h *host) waitReady(p *proc) {
 		if strings.Contains(string(b), "is ready") {
 			return ""
 		}
-		return string(tail(b, 2000))
+		return "its log: " + string(tail(b, 2000))
 	})
 }
 
