@@ -31,7 +31,7 @@ type Config struct {
 	Store   Store
 	Members Members
 	Domain  string        // of the cluster
-	Grace   time.Duration // how long a cell that is not there after our start, or that left by itself, may stay away
+	Grace   time.Duration // how long after our start a cell that has instances may take to be there
 	Log     *slog.Logger
 }
 
@@ -169,24 +169,27 @@ func (s *Scheduler) forget(before map[string]app.Cell) {
 	}
 }
 
-// withAbsent adds the cells that have placements and are not there. As long as
-// this brain is younger than the grace they count as suspect: they may not
-// have heard of our start yet.
+// withAbsent adds the cells that have placements and are not there. One that
+// this brain has met is dead. One that it has not may not have heard of our
+// start yet: until the grace is over it counts as suspect.
 func (s *Scheduler) withAbsent(cells []app.Cell, placements []app.Placement) []app.Cell {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	known := make(map[string]bool, len(cells))
 	for _, c := range cells {
 		known[c.ID] = true
 	}
-	state := app.CellDead
-	if time.Since(s.started) < s.cfg.Grace {
-		state = app.CellSuspect
-	}
 	all := slices.Clone(cells)
 	for _, p := range placements {
-		if !known[p.Cell] {
-			known[p.Cell] = true
-			all = append(all, app.Cell{ID: p.Cell, State: state})
+		if known[p.Cell] {
+			continue
 		}
+		known[p.Cell] = true
+		c := app.Cell{ID: p.Cell, State: app.CellSuspect}
+		if _, met := s.seen[p.Cell]; met || time.Since(s.started) >= s.cfg.Grace {
+			c.State = app.CellDead
+		}
+		all = append(all, c)
 	}
 	return all
 }

@@ -146,7 +146,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestDeadCellIsReplacedAndItsReportIgnored(t *testing.T) {
 	g := newGossip(cell("a", 512), cell("b", 512))
-	s := start(t, storetest.Open(t), g, 0)
+	s := start(t, storetest.Open(t), g, time.Minute) // the grace is for cells it has not met
 	if _, err := s.Create(context.Background(), web(1)); err != nil {
 		t.Fatal(err)
 	}

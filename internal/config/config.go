@@ -40,8 +40,8 @@ type CellConfig struct {
 	MemoryMB      int // MiB for instances; never 0
 	DiskMB        int // MiB for instances; never 0
 	MaxContainers int
-	Join          string // "host:port" of the brain's API; empty with Up
-	Token         Secret // join token; empty with Up
+	Join          string // "host:port" of the brain's API; empty with Up, or to go by an earlier join
+	Token         Secret // join token; empty together with Join
 
 	Containerd string   // socket of an external containerd; empty: the one inside
 	PlainHTTP  []string // registries, "host" or "host:port", spoken to without TLS

@@ -99,15 +99,16 @@ func (r *reader) capacity(c *CellConfig) {
 	}
 }
 
-// join reads what a cell needs that has its brain elsewhere.
+// join reads what a cell needs that has its brain elsewhere. Address and token
+// may both be left out by a cell that has joined before.
 func (r *reader) join(c *CellConfig) {
-	if c.Join = r.text("join"); c.Join == "" {
-		r.wrong("join", "a cell needs the address of a brain; give --join HOST")
-	} else if host, port, ok := hostPort(c.Join); ok {
+	if c.Join = r.text("join"); c.Join != "" {
+		host, port, ok := hostPort(c.Join)
+		if !ok {
+			r.wrong("join", "%q is not an address; write it as host or host:port", c.Join)
+		}
 		c.Join = net.JoinHostPort(host, port)
 		r.values["join"] = c.Join
-	} else {
-		r.wrong("join", "%q is not an address; write it as host or host:port", c.Join)
 	}
 	c.Token = r.secret("token")
 	path := r.text("token-file")
@@ -116,8 +117,11 @@ func (r *reader) join(c *CellConfig) {
 		r.wrong("token", "both token and token-file are given; leave one out")
 	case path != "":
 		c.Token = r.tokenFile(path)
-	case c.Token == "":
+	case c.Token == "" && c.Join != "":
 		r.wrong("token", "a cell needs the cluster's join token; give --token-file FILE, LATTICE_TOKEN or --token TOKEN")
+	}
+	if c.Join == "" && (c.Token != "" || path != "") {
+		r.wrong("join", "a cell needs the address of a brain; give --join HOST")
 	}
 }
 
