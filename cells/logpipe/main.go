@@ -55,6 +55,11 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	for fd := 3; fd <= 5; fd++ { // before anything else takes these numbers
+		if err := syscall.Fstat(fd, new(syscall.Stat_t)); err != nil {
+			return fmt.Errorf("file %d: %w; containerd's binary:// log starts this program, not you", fd, err)
+		}
+	}
 	if err := os.Chdir("/"); err != nil { // keep no folder of the container busy
 		return err
 	}
@@ -64,9 +69,6 @@ func run(args []string) error {
 	}
 	out, errOut := pipe(3, "stdout"), pipe(4, "stderr")
 	ready := os.NewFile(5, "ready")
-	if ready == nil {
-		return errors.New("file 5 is not open: start this by way of containerd's binary:// log")
-	}
 	_, err = ready.Write([]byte{0})
 	if err := errors.Join(err, ready.Close()); err != nil {
 		return fmt.Errorf("tell the shim that all is ready: %w", err)
