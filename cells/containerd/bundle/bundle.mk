@@ -1,0 +1,27 @@
+# Included from the top Makefile. "go build -tags bundle" needs what bundle
+# makes: runc, its shim and lattice-logger, built from the modules that go.mod
+# pins, compressed.
+
+BUNDLE     := cells/containerd/bundle/out/SHA256SUMS
+BUNDLE_BIN := build/bundle
+
+.PHONY: bundle
+bundle: build-deps $(BUNDLE)
+
+.PHONY: build-deps
+build-deps: # runc is C in part
+	@missing=; for p in gcc libc6-dev libseccomp-dev; do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+
+$(BUNDLE): $(BUNDLE_BIN)/runc $(BUNDLE_BIN)/containerd-shim-runc-v2 $(BUNDLE_BIN)/lattice-logger $(wildcard cells/containerd/bundle/*.go)
+	go run ./cells/containerd/bundle $(@D) $(filter $(BUNDLE_BIN)/%,$^)
+
+# Static, so that it runs everywhere; without libpathrs, which is Rust.
+$(BUNDLE_BIN)/runc: go.sum | build-deps
+	CGO_ENABLED=1 go build -trimpath -tags "seccomp netgo osusergo" -ldflags "-s -w -extldflags -static" -o $@ github.com/opencontainers/runc
+
+$(BUNDLE_BIN)/containerd-shim-runc-v2: go.sum
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+
+$(BUNDLE_BIN)/lattice-logger: go.sum $(wildcard app/*.go cells/logfile/*.go cells/logpipe/*.go)
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ ./cells/logpipe
