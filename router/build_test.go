@@ -43,7 +43,7 @@ func web(routes []app.Route, ins ...app.Instance) app.Status {
 }
 
 func TestBuild(t *testing.T) {
-	any := []app.Route{{Host: "w"}}
+	w := []app.Route{{Host: "w"}}
 	now := time.Now()
 	cases := []struct {
 		name string
@@ -52,29 +52,29 @@ func TestBuild(t *testing.T) {
 	}{
 		{"nothing", nil, ""},
 		{"default routes", []app.Status{web(nil, on(0, "b"))}, "web.lab=web/0@b:60000 web-8080.lab=web/0@b:60000 web-9090.lab=web/0@b:60001"},
-		{"local cell", []app.Status{web(any, on(0, "here"), on(1, "b"))}, "w.lab=web/0@10.0.0.1:8080,web/1@b:60002"},
-		{"local cell, no address of its own", []app.Status{web(any, with(on(0, "here"), func(i *app.Instance) { i.IP = "" }))}, "w.lab=web/0@here:60000"},
-		{"IPv6", []app.Status{web(any, with(on(0, "b"), func(i *app.Instance) { i.Host = "fd00::1" }))}, "w.lab=web/0@[fd00::1]:60000"},
-		{"no host port", []app.Status{web(any, with(on(0, "b"), func(i *app.Instance) { i.Ports[0].Host = 0 }))}, "w.lab="},
-		{"no ports", []app.Status{web(any, with(on(0, "b"), func(i *app.Instance) { i.Ports = nil }))}, "w.lab="},
+		{"local cell", []app.Status{web(w, on(0, "here"), on(1, "b"))}, "w.lab=web/0@10.0.0.1:8080,web/1@b:60002"},
+		{"local cell, no address of its own", []app.Status{web(w, with(on(0, "here"), func(i *app.Instance) { i.IP = "" }))}, "w.lab=web/0@here:60000"},
+		{"IPv6", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Host = "fd00::1" }))}, "w.lab=web/0@[fd00::1]:60000"},
+		{"no host port", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Ports[0].Host = 0 }))}, "w.lab="},
+		{"no ports", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Ports = nil }))}, "w.lab="},
 		{"no routes", []app.Status{{App: app.App{Name: "web", NoRoutes: true}, Instances: []app.Instance{on(0, "b")}}}, ""},
 		{"no instances, ports named", []app.Status{{App: app.App{Name: "web", Ports: []int{80}}}}, "web.lab= web-80.lab="},
-		{"only claimed", []app.Status{web(any, with(on(0, "b"), func(i *app.Instance) { i.State = app.Claimed }))}, "w.lab="},
-		{"stopping", []app.Status{web(any, with(on(0, "b"), func(i *app.Instance) { i.Stopping = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
+		{"only claimed", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.State = app.Claimed }))}, "w.lab="},
+		{"stopping", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Stopping = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"stray", []app.Status{web(nil, with(on(0, "b"), func(i *app.Instance) { i.Stray = true }))}, "web.lab="},
-		{"one index twice: newer revision", []app.Status{web(any, on(0, "b"), with(on(0, "c"), func(i *app.Instance) { i.Revision = 1 }))}, "w.lab=web/0@c:60000"},
-		{"one index twice: longer running", []app.Status{web(any,
+		{"one index twice: newer revision", []app.Status{web(w, on(0, "b"), with(on(0, "c"), func(i *app.Instance) { i.Revision = 1 }))}, "w.lab=web/0@c:60000"},
+		{"one index twice: longer running", []app.Status{web(w,
 			with(on(0, "b"), func(i *app.Instance) { i.Since = now }),
 			with(on(0, "c"), func(i *app.Instance) { i.Since = now.Add(-time.Second) }))}, "w.lab=web/0@c:60000"},
-		{"by index", []app.Status{web(any, on(2, "b"), on(0, "b"))}, "w.lab=web/0@b:60000,web/2@b:60004"},
+		{"by index", []app.Status{web(w, on(2, "b"), on(0, "b"))}, "w.lab=web/0@b:60000,web/2@b:60004"},
 		{"port of a route", []app.Status{web([]app.Route{{Host: "w", Port: 9090}}, on(0, "b"))}, "w.lab=web/0@b:60001"},
 		{"port nobody has", []app.Status{web([]app.Route{{Host: "w", Port: 1}}, on(0, "b"))}, "w.lab="},
 		{"hosts and paths", []app.Status{web([]app.Route{{Host: "X.org."}, {Host: "*"}, {Host: "*.y.org", Path: "/a/"}, {Host: "x.org", Path: "/"}}, on(0, "b"))},
 			"x.org=web/0@b:60000 *.lab=web/0@b:60000 *.y.org/a=web/0@b:60000"},
 		{"two ports, one route", []app.Status{web([]app.Route{{Host: "w"}, {Host: "w", Port: 8080}, {Host: "w", Port: 9090}}, on(0, "b"))}, "w.lab=web/0@b:60000,web/0@b:60001"},
 		{"two apps, one route", []app.Status{
-			web(any, on(1, "b"), on(0, "b")),
-			{App: app.App{Name: "also", Routes: any}, Instances: []app.Instance{with(on(5, "b"), func(i *app.Instance) { i.App = "also" })}},
+			web(w, on(1, "b"), on(0, "b")),
+			{App: app.App{Name: "also", Routes: w}, Instances: []app.Instance{with(on(5, "b"), func(i *app.Instance) { i.App = "also" })}},
 		}, "w.lab=also/5@b:60010,web/0@b:60000,web/1@b:60002"},
 		{"host too long", []app.Status{web([]app.Route{{Host: strings.Repeat("a", 260)}}, on(0, "b"))}, ""},
 	}

@@ -2,11 +2,10 @@ package router
 
 import (
 	"errors"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
-	"sync/atomic"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -27,6 +26,42 @@ type exchange struct {
 	backend *Backend  // that has the request
 	up      *upstream // the same; nil: none has it
 	whole   bool      // the answer went out to its end
+}
+
+// aim finds the instances that l has for the request. When there are none it
+// returns why.
+func (x *exchange) aim(l *live) *refusal {
+	route := l.table.Lookup(x.in.Host, x.in.URL.Path)
+	if route == nil {
+		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.in.Host)}
+	}
+	if len(route.Backends) == 0 {
+		return &refusal{http.StatusServiceUnavailable, "no_endpoints", "the app behind " + strconv.QuoteToASCII(x.in.Host) + " has no healthy instance at the moment"}
+	}
+	pool := route.Backends
+	if want := x.in.Header["X-Cf-App-Instance"]; len(want) > 0 {
+		if pool = addressed(pool, want[0]); pool == nil {
+			return &refusal{http.StatusBadRequest, "unknown_route", "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(want[0])}
+		}
+	}
+	x.live, x.route, x.pool = l, route, pool
+	return nil
+}
+
+// addressed returns the part of pool that is meant by "APP:INDEX"; nil when
+// nothing is.
+func addressed(pool []*Backend, want string) []*Backend {
+	name, number, _ := strings.Cut(want, ":")
+	index, err := strconv.Atoi(number)
+	if err != nil {
+		return nil
+	}
+	for i, b := range pool {
+		if b.App == name && b.Index == index {
+			return pool[i : i+1]
+		}
+	}
+	return nil
 }
 
 // begin gives the request to the first instance.
@@ -122,38 +157,6 @@ func (x *exchange) may(b *Backend, now time.Duration, desperate bool) bool {
 	return (desperate || up.ready(now)) && !slices.Contains(x.tried, up)
 }
 
-// RoundTrip sends the request to its instance, and to others as long as that
-// fails in a way that lets it be sent again.
-func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
-	for {
-		t := newTry(out)
-		res, err := x.up.roundTripper().RoundTrip(t.req)
-		if err == nil {
-			x.up.reached()
-			return res, nil
-		}
-		if !x.again(t, err) {
-			return nil, err
-		}
-		out = x.redirect(out)
-	}
-}
-
-// again reports whether another instance has the request now, after t failed
-// with err.
-func (x *exchange) again(t *try, err error) bool {
-	if x.in.Context().Err() != nil {
-		return false
-	}
-	x.r.log.Debug("try failed", "app", x.backend.App, "instance", x.backend.Index, "addr", x.backend.Addr, "err", err)
-	if isDial(err) {
-		x.unreachable(err)
-		return x.next()
-	}
-	x.up.reached()
-	return t.harmless(err) && x.next()
-}
-
 // unreachable notes that no connection could be made to the instance, unless
 // that is this host's fault.
 func (x *exchange) unreachable(err error) {
@@ -164,54 +167,7 @@ func (x *exchange) unreachable(err error) {
 		}
 	}
 	if x.up.unreachable(x.r.now()) {
-		x.r.log.Warn("instance unreachable, others take over", "app", x.backend.App, "instance", x.backend.Index, "addr", x.backend.Addr, "err", err)
+		x.r.log.Warn("instance unreachable", "app", x.backend.App, "instance", x.backend.Index, "addr", x.backend.Addr, "err", err)
 		x.r.onUnreachable(x.backend.Addr)
 	}
-}
-
-// isDial reports whether no connection could be made, so nothing was sent.
-func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
-// isTimeout reports whether the instance kept us waiting for too long.
-func isTimeout(err error) bool {
-	var late net.Error
-	return errors.As(err, &late) && late.Timeout()
-}
-
-// A try is one attempt to have a request answered by one instance.
-type try struct {
-	req      *http.Request
-	body     *tryBody    // nil: the request has none
-	answered atomic.Bool // at least a byte came back
-}
-
-func newTry(out *http.Request) *try {
-	t := &try{}
-	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { t.answered.Store(true) }}
-	t.req = out.WithContext(httptrace.WithClientTrace(out.Context(), trace))
-	if out.Body != nil {
-		t.body = &tryBody{from: out.Body}
-		t.req.Body = t.body
-	}
-	return t
-}
-
-// harmless reports whether the request can be sent again although it may have
-// reached the instance: the connection was closed without a byte of an answer,
-// and either none of the body had been sent or the method allows it.
-func (t *try) harmless(err error) bool {
-	if t.answered.Load() || isTimeout(err) {
-		return false
-	}
-	if t.body != nil {
-		return t.body.seal()
-	}
-	switch t.req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return t.req.Header["Idempotency-Key"] != nil || t.req.Header["X-Idempotency-Key"] != nil
 }

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/http/httputil"
 	"net/textproto"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -309,6 +311,55 @@ func TestLargeBodiesAreStreamed(t *testing.T) {
 	}
 }
 
+func TestBothDirectionsAtOnce(t *testing.T) {
+	s := backend(t, "", echo)
+	_, client := routing(t, hosting("web", addr(s)))
+	in, out := io.Pipe()
+	sent := make(chan bool)
+	go func() {
+		for i := range 3 {
+			fmt.Fprintf(out, "line %d\n", i)
+			<-sent // the answer to this line is here
+		}
+		out.Close()
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) }) // else Do waits for it for ever
+	req, _ := http.NewRequestWithContext(ctx, "POST", "http://web.lab/", in)
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	br := bufio.NewReader(res.Body)
+	for i := range 3 {
+		line, err := br.ReadString('\n')
+		if want := fmt.Sprintf("line %d\n", i); line != want || err != nil {
+			t.Fatalf("got %q, %v; want %q", line, err, want)
+		}
+		sent <- true
+	}
+	if rest, err := io.ReadAll(br); len(rest) != 0 || err != nil {
+		t.Errorf("after the end: %q, %v", rest, err)
+	}
+}
+
+// TestEarlyAnswer is an app that refuses an upload without reading it.
+func TestEarlyAnswer(t *testing.T) {
+	s := backend(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	})
+	ln, r := rawFront(t, hosting("web", addr(s)))
+	c := dial(t, ln)
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: web.lab\r\nContent-Length: 1000000000\r\n\r\nonly the beginning")
+	if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 413 {
+		t.Errorf("got %v, %v; want 413", res, err)
+	}
+	eventually(t, func() bool { return r.Stats().Backends[0].InFlight == 0 })
+}
+
 func TestTrailers(t *testing.T) {
 	s := backend(t, "", func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Trailer", "X-Announced")
@@ -354,14 +405,31 @@ func TestEarlyHints(t *testing.T) {
 	}
 }
 
+// BenchmarkProxy compares the router with a bare ReverseProxy that has as good
+// a transport. Client and instance run in the same process and are counted too.
 func BenchmarkProxy(b *testing.B) {
 	s := backend(b, "hello", nil)
-	_, client := routing(b, hosting("web", addr(s)))
+	b.Run("router", func(b *testing.B) {
+		_, client := routing(b, hosting("web", addr(s)))
+		load(b, client, "http://web.lab/")
+	})
+	b.Run("ReverseProxy", func(b *testing.B) {
+		tr := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
+		defer tr.CloseIdleConnections()
+		target := &url.URL{Scheme: "http", Host: addr(s)}
+		bare := httptest.NewServer(&httputil.ReverseProxy{Transport: tr, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }})
+		defer bare.Close()
+		load(b, bare.Client(), bare.URL)
+	})
+}
+
+func load(b *testing.B, client *http.Client, url string) {
+	client.Transport.(*http.Transport).MaxIdleConnsPerHost = 100
 	b.SetParallelism(16)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			get(b, client, "http://web.lab/")
+			get(b, client, url)
 		}
 	})
 }

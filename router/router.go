@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,76 +93,25 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, *why)
 		return
 	}
-	if req.Header["Upgrade"] != nil {
-		w = tunnelWriter{w}
-	}
 	x.begin()
 	defer x.end()
-	x.proxy().ServeHTTP(w, req)
+	x.proxy().ServeHTTP(writer(w, req), req)
 	x.whole = true
+}
+
+// writer returns w made fit for what the request may lead to.
+func writer(w http.ResponseWriter, req *http.Request) http.ResponseWriter {
+	if req.ContentLength != 0 {
+		// Without this the server throws away what it has of the body when
+		// the app begins to answer before it has read all. An error means
+		// that w can do so anyway, or is no server's.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
+	if req.Header["Upgrade"] != nil {
+		return tunnelWriter{w}
+	}
+	return w
 }
 
 // now returns the time since the router was made.
 func (r *Router) now() time.Duration { return time.Since(r.born) }
-
-// A refusal is an answer of the router itself.
-type refusal struct {
-	code   int
-	cause  string // for X-Cf-RouterError
-	reason string // a sentence for the person who sees it
-}
-
-// statusClientGone is what nginx and gorouter write down for a request whose
-// client did not wait for the answer. Nobody sees it.
-const statusClientGone = 499
-
-func (r *Router) refuse(w http.ResponseWriter, why refusal) {
-	r.count.answered(why.code)
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store") // a 404 may be cached otherwise
-	h.Set("X-Cf-Routererror", why.cause)
-	if why.code == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "1")
-	}
-	w.WriteHeader(why.code)
-	// An error here is the client's going away, which is no news.
-	_, _ = w.Write([]byte(why.reason + "\n"))
-}
-
-// aim finds the instances that l has for the request. When there are none it
-// returns why.
-func (x *exchange) aim(l *live) *refusal {
-	route := l.table.Lookup(x.in.Host, x.in.URL.Path)
-	if route == nil {
-		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.in.Host)}
-	}
-	if len(route.Backends) == 0 {
-		return &refusal{http.StatusServiceUnavailable, "no_endpoints", "the app behind " + strconv.QuoteToASCII(x.in.Host) + " has no healthy instance at the moment"}
-	}
-	pool := route.Backends
-	if want := x.in.Header["X-Cf-App-Instance"]; len(want) > 0 {
-		if pool = addressed(pool, want[0]); pool == nil {
-			return &refusal{http.StatusBadRequest, "unknown_route", "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(want[0])}
-		}
-	}
-	x.live, x.route, x.pool = l, route, pool
-	return nil
-}
-
-// addressed returns the part of pool that is meant by "APP:INDEX"; nil when
-// nothing is.
-func addressed(pool []*Backend, want string) []*Backend {
-	name, number, _ := strings.Cut(want, ":")
-	index, err := strconv.Atoi(number)
-	if err != nil {
-		return nil
-	}
-	for i, b := range pool {
-		if b.App == name && b.Index == index {
-			return pool[i : i+1]
-		}
-	}
-	return nil
-}
