@@ -17,11 +17,11 @@ type Limits struct {
 	Lines      int   // of one app
 	Bytes      int64 // of one app
 	TotalBytes int64 // of all apps; the app that takes most gives way
-	GUIDs      int   // how many logs the Hub knows the last Seq of; least recently used ones are forgotten
+	GUIDs      int   // of logs that it knows the last Seq of, also after the lines are gone
 }
 
 // DefaultLimits is what a Hub keeps unless told otherwise.
-var DefaultLimits = Limits{Lines: 10_000, Bytes: 8 << 20, TotalBytes: 256 << 20, GUIDs: 100_000}
+var DefaultLimits = Limits{Lines: 10_000, Bytes: 8 << 20, TotalBytes: 256 << 20, GUIDs: 1_000_000}
 
 // A Hub keeps the newest lines of all apps. It is safe for concurrent use.
 type Hub struct {

@@ -98,6 +98,24 @@ func TestOnlySoManyCursorsAreKept(t *testing.T) {
 	}
 }
 
+func TestCursorsThatNobodyUsesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := logs.New()
+		h.Append(lines("dead", 1, 1))
+		h.Append(lines("used", 1, 1))
+		for day := range 5 {
+			if got := h.Cursors([]string{"used"})["used"]; got != 1 {
+				t.Errorf("day %d: cursor in use is %d, want 1", day, got)
+			}
+			h.Append(lines(fmt.Sprint("new", day), 1, 1))
+			time.Sleep(25 * time.Hour)
+		}
+		if got := h.Cursors([]string{"dead"}); len(got) != 0 {
+			t.Errorf("got %v, want nothing of the dead one", got)
+		}
+	})
+}
+
 func TestTail(t *testing.T) {
 	h := logs.NewLimited(logs.Limits{Lines: 3})
 	h.Append(lines("a", 1, 5))

@@ -13,6 +13,10 @@ import (
 
 // housekeep takes notice of what changed in Root and removes old logs.
 func (s *shipment) housekeep(now time.Time) {
+	if now.After(s.prune) && s.Live != nil {
+		s.pruneAll(now) // first, for a survey throws doubt on what was delivered
+		s.prune = now.Add(pruneEvery)
+	}
 	names, all := s.watch.take()
 	for name := range names {
 		s.touch(name)
@@ -31,10 +35,6 @@ func (s *shipment) housekeep(now time.Time) {
 			}
 		}
 		s.poll = now.Add(tick)
-	}
-	if now.After(s.prune) && s.Live != nil {
-		s.pruneAll(now)
-		s.prune = now.Add(pruneEvery)
 	}
 }
 

@@ -64,7 +64,9 @@ func (b *brain) set(change func(b *brain)) {
 	change(b)
 }
 
-func newBrain() *brain { return &brain{hub: logs.NewLimited(logs.Limits{Lines: 1 << 20, Bytes: 1 << 30})} }
+func newBrain() *brain {
+	return &brain{hub: logs.NewLimited(logs.Limits{Lines: 1 << 20, Bytes: 1 << 30})}
+}
 
 // ship runs a Shipper until the test ends or stop is called.
 func ship(t testing.TB, root string, sink logfile.Sink) (stop func()) {
