@@ -42,7 +42,13 @@ func TestServeLetsRequestsEnd(t *testing.T) {
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: web.lab\r\n\r\n")
 	<-started
 	stop()
-	eventually(t, func() bool { _, err := net.Dial("tcp", ln); return err != nil })
+	eventually(t, func() bool {
+		c, err := net.Dial("tcp", ln)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
 	close(finish)
 	if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), "whole") {
 		t.Errorf("got %q, %v", got, err)
