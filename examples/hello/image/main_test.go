@@ -54,27 +54,44 @@ func decode(t *testing.T, data []byte, v any) {
 	}
 }
 
-func TestImage(t *testing.T) {
+func TestSameSourceSameBytes(t *testing.T) {
 	dir := t.TempDir()
-	var archives [2][]byte
-	for i := range archives {
-		path := filepath.Join(dir, fmt.Sprint(i))
-		if err := run(path, runtime.GOARCH); err != nil {
+	var programs, archives [2][]byte
+	for i := range 2 {
+		path := filepath.Join(dir, fmt.Sprint("hello", i))
+		if err := compile(path, runtime.GOARCH); err != nil {
 			t.Fatal(err)
 		}
 		var err error
-		if archives[i], err = os.ReadFile(path); err != nil {
+		if programs[i], err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+		if archives[i], err = build([]byte("program"), runtime.GOARCH); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !bytes.Equal(archives[0], archives[1]) {
-		t.Error("two builds differ")
+	if !bytes.Equal(programs[0], programs[1]) {
+		t.Error("two builds of the program differ")
 	}
-	if n := len(archives[0]); n > 4<<20 {
+	if !bytes.Equal(archives[0], archives[1]) {
+		t.Error("two archives of the same program differ")
+	}
+}
+
+func TestImage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hello.tar")
+	if err := run(path, runtime.GOARCH); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(archive); n > 4<<20 {
 		t.Errorf("the archive has %d bytes, want 4 MiB at most", n)
 	}
 
-	_, files := untar(t, bytes.NewReader(archives[0]))
+	_, files := untar(t, bytes.NewReader(archive))
 	var version v1.ImageLayout
 	decode(t, files["oci-layout"], &version)
 	if version.Version != "1.0.0" {
