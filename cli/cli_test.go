@@ -154,6 +154,53 @@ func TestLogsSurviveABrokenStream(t *testing.T) {
 	}
 }
 
+// Lines of an app of the same name that was removed are not shown as the new one's.
+func TestCreateShowsNoLinesOfANamesake(t *testing.T) {
+	b := point(t)
+	b.addLine("web", app.LogLine{GUID: "old", Text: "from the grave", At: time.Now().Add(-time.Minute)})
+	b.plays["create"] = []step{
+		{Lines: []app.LogLine{{GUID: "new", Text: "alive"}}},
+		{After: app.Duration(200 * time.Millisecond), Instances: []app.Instance{{State: app.Running, GUID: "new"}}},
+	}
+	r := start(t, "create", "web", "lattice/hello")
+	r.err.await(t, "[APP|0] alive")
+	r.end(t, exitOK)
+	if strings.Contains(r.err.String(), "grave") {
+		t.Errorf("got %s", r.err)
+	}
+}
+
+// What scrolls by never tears the line at the bottom of a terminal.
+func TestProgressOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&screen{w: &out, tty: true})
+	s := app.Status{App: app.App{Name: "web", Instances: 2}, Instances: []app.Instance{
+		{Index: 0, State: app.Running, Cell: "c1"},
+		{Index: 1, State: app.Claimed, Cell: "c1", Pull: &app.Pull{Done: 1 << 20, Total: 2 << 20}},
+	}}
+	p.status(s)
+	p.status(s) // says nothing new
+	p.tick(time.Now())
+	p.warn("careful")
+	p.clear()
+	want := strings.Join([]string{
+		"web/0 RUNNING on c1\n", "⠋",
+		"web/1 CLAIMED on c1\n", "⠋", "⠙",
+		"warning: careful\n", "⠙", "",
+	}, "|")
+	var got []string
+	for _, part := range strings.Split(out.String(), "\r") {
+		part = strings.ReplaceAll(part, "\x1b[K", "")
+		if spin, _, ok := strings.Cut(part, " web: 1 of 2 running, 1 claimed, pulling the image: 1M of 2M (50%)"); ok {
+			part = spin
+		}
+		got = append(got, part)
+	}
+	if g := strings.Join(got, "|"); g != want {
+		t.Errorf("got %q, want %q", g, want)
+	}
+}
+
 func TestWriteErrorOfOutputIsNotOverlooked(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

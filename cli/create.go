@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ lattice/hello. A command after -- replaces the image's own.`,
 	w.register(cmd)
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := f.conflict(cmd); err != nil {
+		if err := cmp.Or(f.conflict(cmd), w.check(cmd)); err != nil {
 			return err
 		}
 		a, err := f.build(args[0], args[1], args[2:])
@@ -55,7 +56,7 @@ lattice/hello. A command after -- replaces the image's own.`,
 			st.note("'%s status %s' shows how it comes up.", st.name, a.Name)
 			return nil
 		}
-		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout, fresh: true}
+		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout, since: a.CreatedAt}
 		s, err := wait.run(cmd.Context())
 		if err != nil {
 			return err
@@ -126,4 +127,12 @@ type waitFlags struct {
 func (w *waitFlags) register(cmd *cobra.Command) {
 	cmd.Flags().DurationVarP(&w.timeout, "timeout", "t", defaultTimeout, "wait no longer than `DURATION`")
 	cmd.Flags().BoolVar(&w.noWait, "no-wait", false, "don't wait")
+}
+
+// check returns a failure if there is no time to wait.
+func (w *waitFlags) check(cmd *cobra.Command) error {
+	if w.timeout <= 0 {
+		return usage(cmd, "--timeout %v: must be more than 0; --no-wait doesn't wait", w.timeout)
+	}
+	return nil
 }

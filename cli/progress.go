@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	fewInstances = 20                     // up to so many, each change of each is told
-	redrawEvery  = 100 * time.Millisecond // of the line at the bottom of a terminal
-	pullEvery    = 3 * time.Second        // between lines about a pull, elsewhere
-	waitEvery    = 10 * time.Second       // between lines when nothing happens, elsewhere
+	fewInstances = 20               // up to so many, each change of each is told
+	pullEvery    = 3 * time.Second  // between lines about a pull, elsewhere
+	waitEvery    = 10 * time.Second // between lines when nothing happens, elsewhere
 	barWidth     = 20
 )
 
@@ -23,7 +22,8 @@ type progress struct {
 	s      *screen
 	latest app.Status
 	told   map[told]string // what was said last
-	at     time.Time       // of what was printed or drawn last
+	at     time.Time       // of what was printed last
+	summed time.Time       // of the last summary, where there is no line at the bottom
 	frame  int             // of the spinner
 	drawn  bool            // there is a line at the bottom
 }
@@ -82,26 +82,20 @@ func (p *progress) line(text string) {
 	p.draw()
 }
 
-// tick shows the passing of time.
+// tick shows the passing of time: on a terminal in the line at the bottom,
+// elsewhere by a line now and then.
 func (p *progress) tick(now time.Time) {
 	if p.latest.App.Name == "" {
 		return
 	}
-	pause := waitEvery
-	switch _, pulling := pulled(p.latest); {
-	case p.s.tty:
-		pause = redrawEvery
-	case pulling:
-		pause = pullEvery
-	}
-	if now.Sub(p.at) < pause {
-		return
-	}
-	p.at = now
 	if p.s.tty {
 		p.frame++
 		p.draw()
-	} else {
+		return
+	}
+	_, pulling := pulled(p.latest)
+	if pulling && now.Sub(p.summed) >= pullEvery || now.Sub(p.at) >= waitEvery {
+		p.at, p.summed = now, now
 		io.WriteString(p.s, summary(p.latest)+"\n")
 	}
 }

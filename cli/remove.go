@@ -24,6 +24,9 @@ func newRemove(st *streams) *cobra.Command {
 	}
 	w.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if err := w.check(cmd); err != nil {
+			return err
+		}
 		b, err := connect()
 		if err != nil {
 			return err

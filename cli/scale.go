@@ -25,6 +25,9 @@ func newScale(st *streams) *cobra.Command {
 		if err != nil || n < 0 {
 			return usage(cmd, "%q is not a number of instances", args[1])
 		}
+		if err := w.check(cmd); err != nil {
+			return err
+		}
 		b, err := connect()
 		if err != nil {
 			return err

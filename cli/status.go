@@ -74,7 +74,7 @@ func redraw(ctx context.Context, s *screen, every time.Duration, show func(conte
 			return err
 		}
 		width, height := s.size()
-		lines := fit(picture.String(), width, height-1)
+		lines := fit(picture.String(), width-1, height-1) // a full line would wrap
 		frame := strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J"
 		if drawn > 0 {
 			frame = fmt.Sprintf("\x1b[%dA", drawn) + frame

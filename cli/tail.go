@@ -23,9 +23,9 @@ type tail struct {
 	emit     func(app.LogLine) error
 	warn     func(format string, args ...any)
 
-	seen   map[string]uint64 // by GUID: Seq of the last line
-	newest time.Time         // of the lines handed on
-	resume bool              // what is older than newest was not asked for
+	from time.Time         // lines before it are wanted only as far as lines says; zero: when follow begins
+	all  bool              // the brain was asked for all lines, so lines doesn't limit them any more
+	seen map[string]uint64 // by GUID: Seq of the last line
 }
 
 // last hands on the last lines there are.
@@ -54,13 +54,15 @@ func (t *tail) last(ctx context.Context) error {
 // follow hands on the last lines and then each line as it comes, until ctx
 // ends or the app is gone.
 func (t *tail) follow(ctx context.Context) error {
-	t.newest = time.Now()
+	if t.from.IsZero() {
+		t.from = time.Now()
+	}
 	q := api.LogOptions{Lines: t.lines, Follow: true}
 	if t.instance != everyInstance {
 		if err := t.last(ctx); err != nil {
 			return err
 		}
-		q.Lines, t.resume = allLines, true
+		q.Lines, t.all = allLines, true
 	}
 	told := false
 	return keepUp(ctx, func(ctx context.Context) error {
@@ -68,7 +70,7 @@ func (t *tail) follow(ctx context.Context) error {
 			told = false
 			return t.take(l)
 		})
-		q.Lines, t.resume = allLines, true // what comes while the stream is broken must not be missed
+		q.Lines, t.all = allLines, true // what comes while the stream is broken must not be missed
 		return err
 	}, func(err error) {
 		if !told {
@@ -85,15 +87,12 @@ func (t *tail) take(l app.LogLine) error {
 		t.seen = map[string]uint64{}
 	}
 	last, known := t.seen[l.GUID]
-	if known && l.Seq <= last || !known && t.resume && l.At.Before(t.newest) {
+	if known && l.Seq <= last || !known && t.all && l.At.Before(t.from) {
 		return nil
 	}
 	t.seen[l.GUID] = l.Seq
 	if t.instance != everyInstance && l.Index != t.instance {
 		return nil
-	}
-	if l.At.After(t.newest) {
-		t.newest = l.At
 	}
 	if known && l.Seq > last+1 && l.Source != app.SourceLog {
 		t.warn("%d lines of %s/%d are missing here", l.Seq-last-1, l.App, l.Index)

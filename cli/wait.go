@@ -24,7 +24,7 @@ type waiter struct {
 	brain   brain
 	app     string
 	timeout time.Duration
-	fresh   bool // the app is new: all its log lines are of interest
+	since   time.Time // of an app that is new: when it was made; what happened before is of a namesake
 }
 
 // run returns the app's status when it has come up, or the reason why not. The
@@ -44,7 +44,7 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	j := judge{fresh: w.fresh}
+	j := judge{fresh: !w.since.IsZero()}
 	var s app.Status
 	known := false
 	for {
@@ -96,8 +96,8 @@ func (w *waiter) tail(ctx context.Context, to chan<- app.LogLine, warn func(stri
 		emit: func(l app.LogLine) error { return send(ctx, to, l) },
 		warn: func(string, ...any) {}, // watch says it
 	}
-	if w.fresh {
-		t.lines = allLines
+	if !w.since.IsZero() {
+		t.lines, t.from, t.all = allLines, w.since, true
 	}
 	if err := t.follow(ctx); ctx.Err() == nil {
 		warn("no log lines: %v", err)
