@@ -123,7 +123,7 @@ type Lease struct {
 // does what the kernel has to be told.
 type Network interface {
 	// Reserve picks an address and a host port for each of ports, which may be
-	// empty. It tells the kernel nothing.
+	// empty, and keeps other programs off those ports. It connects nothing yet.
 	Reserve(guid string, ports []int) (Lease, error)
 
 	// Attach connects the network namespace of the process pid.

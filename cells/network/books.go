@@ -164,6 +164,13 @@ func (n *Network) attached() []cells.Lease {
 	return ls
 }
 
+func (n *Network) isAttached(guid string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.held[guid]
+	return h != nil && h.attached
+}
+
 func clone(l cells.Lease) cells.Lease {
 	l.Ports = slices.Clone(l.Ports)
 	return l

@@ -68,37 +68,36 @@ func (n *Network) Warning() string {
 
 // survey finds out whether forwarding is blocked and says whether that changed.
 func (n *Network) survey() (changed bool, err error) {
-	found, err := findBlockers(n.bridge)
-	if err != nil {
-		return false, fmt.Errorf("look for firewalls that drop forwarded packets: %w", err)
-	}
-	legacy, err := legacyBlocks(n.bridge)
-	if err != nil {
-		return false, fmt.Errorf("look into iptables-legacy: %w", err)
-	}
-	if legacy {
-		found = append(found, blocker{legacy: true})
-	}
-	n.mu.Lock()
-	changed = (len(n.blockers) > 0) != (len(found) > 0)
-	n.blockers = found
-	n.mu.Unlock()
+	err = n.batch(func(conn *nftables.Conn) error {
+		found, err := findBlockers(conn, n.table.Name, n.bridge)
+		if err != nil {
+			return fmt.Errorf("look for firewalls that drop forwarded packets: %w", err)
+		}
+		legacy, err := legacyBlocks(n.bridge)
+		if err != nil {
+			return fmt.Errorf("look into iptables-legacy: %w", err)
+		}
+		if legacy {
+			found = append(found, blocker{legacy: true})
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		changed = (len(n.blockers) > 0) != (len(found) > 0)
+		n.blockers = found
+		return nil
+	})
 	switch {
-	case changed && len(found) > 0:
+	case changed && n.ForwardBlocked():
 		n.log.Warn("host ports are now served by proxies", "reason", n.Warning())
 	case changed:
 		n.log.Info("host ports are now served by nftables")
 	}
-	return changed, nil
+	return changed, err
 }
 
-// findBlockers returns the nftables chains that block. No accept of ours could
-// undo their drop, since each chain on a hook has its say.
-func findBlockers(bridge string) ([]blocker, error) {
-	conn, err := nftables.New()
-	if err != nil {
-		return nil, err
-	}
+// findBlockers returns the nftables chains that block, but for those of table
+// own. No accept of ours could undo their drop: each chain on a hook has its say.
+func findBlockers(conn *nftables.Conn, own, bridge string) ([]blocker, error) {
 	chains, err := conn.ListChains()
 	if err != nil {
 		return nil, err
@@ -107,7 +106,7 @@ func findBlockers(bridge string) ([]blocker, error) {
 	var found []blocker
 	for _, c := range chains {
 		family, ok := families[c.Table.Family]
-		if !ok || c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
+		if !ok || c.Table.Name == own || c.Type != nftables.ChainTypeFilter || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
 			continue
 		}
 		if closed(conn, c) && !excepted(conn, c.Table, chains, bridge) {

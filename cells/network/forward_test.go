@@ -43,6 +43,8 @@ func besideFirewall(t *testing.T, makeFirewall, list string) {
 	if !first.ForwardBlocked() || first.Proxied() != 0 {
 		t.Errorf("blocked %v, %d connections in proxies; want true, 0", first.ForwardBlocked(), first.Proxied())
 	}
+	a.reaches(b.at(hostIP), "b", gw)
+	hostReaches(t, a.direct(), "a", gw)
 	a.cannotReach(outsideIP + ":80")
 	check(t, first.Close())
 

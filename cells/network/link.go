@@ -6,10 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,7 +21,11 @@ import (
 	"lattice/cells"
 )
 
-const defaultMTU = 1500 // when the host has no default route to copy it from
+const (
+	defaultMTU = 1500 // when the host has no default route to copy it from
+	atOnce     = 16   // interfaces deleted at the same time
+	settleTime = 100 * time.Millisecond
+)
 
 // vethName names the host end of a container's veth pair; it has 15
 // characters, the most that Linux allows.
@@ -64,7 +72,7 @@ func (n *Network) ensureBridge(subnet netip.Prefix) (int, error) {
 // ensureAddress makes the gateway of subnet the only IPv4 address of l.
 func (n *Network) ensureAddress(l netlink.Link, subnet netip.Prefix) error {
 	want := ipNet(gateway(subnet), subnet.Bits())
-	have, err := n.links.AddrList(l, unix.AF_INET)
+	have, err := list(func() ([]netlink.Addr, error) { return n.links.AddrList(l, unix.AF_INET) })
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", n.bridge, err)
 	}
@@ -89,7 +97,7 @@ func (n *Network) ensureAddress(l netlink.Link, subnet netip.Prefix) error {
 
 // hostMTU returns the MTU of the way out of the host.
 func (n *Network) hostMTU() int {
-	rs, err := n.links.RouteList(nil, unix.AF_INET)
+	rs, err := list(func() ([]netlink.Route, error) { return n.links.RouteList(nil, unix.AF_INET) })
 	if err != nil {
 		return defaultMTU
 	}
@@ -120,19 +128,70 @@ func (n *Network) enslave(l netlink.Link, bridge int) error {
 	return nil
 }
 
+// settle waits until l carries packets. A link that has come up does so only
+// once a work queue of the kernel has run, which may take its time on a busy
+// host; to ask for the link runs it at once (since Linux 6.8).
+func (n *Network) settle(l netlink.Link) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		now, err := n.links.LinkByIndex(l.Attrs().Index)
+		if err != nil {
+			return fmt.Errorf("look whether %s is up: %w", l.Attrs().Name, err)
+		}
+		if now.Attrs().OperState == netlink.OperUp || pause > settleTime {
+			break
+		}
+		time.Sleep(pause)
+	}
+	_, err := n.links.LinkByName(n.bridge) // it came up with its first port
+	return err
+}
+
 // deleteVeth deletes a veth pair by its host end; one that isn't there is no
-// error. The kernel may be deleting it too, with the container's namespace.
+// error. The kernel may be deleting it too, with the container's namespace. It
+// takes the kernel 20 ms, so it isn't done by the handle that others wait for.
 func (n *Network) deleteVeth(l netlink.Link) error {
-	err := n.links.LinkDel(l)
-	if err == nil || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) || errors.As(err, &netlink.LinkNotFoundError{}) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open netlink socket: %w", err)
+	}
+	defer h.Close()
+	if l.Attrs().Index == 0 {
+		l, err = h.LinkByName(l.Attrs().Name)
+	}
+	if err == nil {
+		err = h.LinkDel(l)
+	}
+	if err == nil || errors.Is(err, unix.ENODEV) || errors.As(err, &netlink.LinkNotFoundError{}) {
 		return nil
 	}
-	return fmt.Errorf("delete interface %s: %w", l.Attrs().Name, err)
+	return fmt.Errorf("delete interface: %w", err)
+}
+
+// deleteVeths deletes many pairs, some at a time since the kernel lets their
+// waits overlap, until all are gone or ctx is done.
+func (n *Network) deleteVeths(ctx context.Context, ls []netlink.Link) error {
+	var (
+		wg   sync.WaitGroup
+		errs = make([]error, len(ls))
+		busy = make(chan struct{}, atOnce)
+	)
+	for i, l := range ls {
+		if ctx.Err() != nil {
+			break
+		}
+		busy <- struct{}{}
+		wg.Go(func() {
+			errs[i] = n.deleteVeth(l)
+			<-busy
+		})
+	}
+	wg.Wait()
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // veths returns the host ends of all veth pairs of this installation by name.
 func (n *Network) veths() (map[string]netlink.Link, error) {
-	ls, err := n.links.LinkList()
+	ls, err := list(n.links.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -157,39 +216,50 @@ func (n *Network) mendLinks(ctx context.Context) (lost []cells.Lease, err error)
 	if err != nil {
 		return nil, err
 	}
-	veths, err := n.veths()
+	errs := []error{n.deleteStrays(ctx, subnet)}
+	for _, lease := range n.attached() {
+		err := n.reconnect(n.vethName(subnet, lease.IP), bridge)
+		switch {
+		case err == nil || !n.isAttached(lease.GUID): // released meanwhile
+		case errors.As(err, &netlink.LinkNotFoundError{}):
+			lost = append(lost, lease)
+		default:
+			errs = append(errs, err)
+		}
+	}
+	return lost, errors.Join(errs...)
+}
+
+// deleteStrays deletes the veth pairs that no lease names.
+func (n *Network) deleteStrays(ctx context.Context, subnet netip.Prefix) error {
+	strays, err := n.veths()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// The books are read after the links: what was found and isn't in the books
 	// now is nobody's, and is deleted by index, which a new pair doesn't share.
 	n.mu.Lock()
-	known := map[string]bool{}
 	for _, h := range n.held {
-		known[n.vethName(subnet, h.lease.IP)] = true
+		delete(strays, n.vethName(subnet, h.lease.IP))
 	}
 	n.mu.Unlock()
-	var errs []error
-	for name, l := range veths {
-		if known[name] || ctx.Err() != nil {
-			continue
-		}
+	for name := range strays {
 		n.log.Info("deleting interface that belongs to no container", "addr", name)
-		errs = append(errs, n.deleteVeth(l))
 	}
-	for _, lease := range n.attached() {
-		l, ok := veths[n.vethName(subnet, lease.IP)]
-		switch {
-		case !ok:
-			lost = append(lost, lease)
-		case l.Attrs().MasterIndex != bridge || l.Attrs().Flags&net.FlagUp == 0:
-			n.log.Warn("connecting container to the bridge again", "instance", lease.GUID)
-			if err := n.enslave(l, bridge); err != nil && !errors.Is(err, unix.ENODEV) {
-				errs = append(errs, err)
-			}
-		}
+	return n.deleteVeths(ctx, slices.Collect(maps.Values(strays)))
+}
+
+// reconnect puts a veth pair back on the bridge if it is off.
+func (n *Network) reconnect(name string, bridge int) error {
+	l, err := n.links.LinkByName(name)
+	if err != nil || l.Attrs().MasterIndex == bridge && l.Attrs().Flags&net.FlagUp != 0 {
+		return err
 	}
-	return lost, errors.Join(append(errs, ctx.Err())...)
+	n.log.Warn("connecting container to the bridge again", "addr", name)
+	if err := n.enslave(l, bridge); err != nil {
+		return err
+	}
+	return n.settle(l)
 }
 
 // deleteLinks deletes all interfaces of the installation.
@@ -198,13 +268,7 @@ func (n *Network) deleteLinks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, l := range veths {
-		if ctx.Err() != nil {
-			break
-		}
-		errs = append(errs, n.deleteVeth(l))
-	}
+	errs := []error{n.deleteVeths(ctx, slices.Collect(maps.Values(veths)))}
 	switch l, err := n.links.LinkByName(n.bridge); {
 	case err == nil:
 		if err := n.links.LinkDel(l); err != nil {
@@ -213,7 +277,7 @@ func (n *Network) deleteLinks(ctx context.Context) error {
 	case !errors.As(err, &netlink.LinkNotFoundError{}):
 		errs = append(errs, fmt.Errorf("find bridge %s: %w", n.bridge, err))
 	}
-	return errors.Join(append(errs, ctx.Err())...)
+	return errors.Join(errs...)
 }
 
 // disableIPv6 keeps an interface of ours, or "default" those made later in
@@ -224,6 +288,19 @@ func disableIPv6(name string) error {
 		return fmt.Errorf("disable IPv6 of %s: %w", name, err)
 	}
 	return nil
+}
+
+// list calls dump until the kernel says that nothing changed meanwhile. On a
+// host that never stands still the tenth answer is taken though it may lack
+// something.
+func list[T any](dump func() ([]T, error)) (ts []T, err error) {
+	for range 10 {
+		ts, err = dump()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return ts, err
+		}
+	}
+	return ts, nil
 }
 
 func ipNet(a netip.Addr, bits int) *net.IPNet {

@@ -47,9 +47,8 @@ type Network struct {
 	links  *netlink.Handle // in the host's network namespace; safe for concurrent use
 	home   os.FileInfo     // of the host's network namespace
 
-	// tableMu is held for reading while elements of one container change, and
-	// for writing while the whole table is looked at or written anew.
-	tableMu sync.RWMutex
+	nftMu sync.Mutex     // guards nft and is held over each batch, which takes some 20 µs
+	nft   *nftables.Conn // nil: to be opened
 
 	mu       sync.Mutex // guards all below; never held over a call that may take long
 	subnet   netip.Prefix
@@ -116,9 +115,24 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Close ends the proxies and lets go of the sockets. Containers keep their
-// network: what is in the kernel stays.
+// Close ends the proxies and lets go of the sockets; no other method may be
+// running or called any more. Containers keep their network: what is in the
+// kernel stays.
 func (n *Network) Close() error {
+	n.forgetAll()
+	n.links.Close()
+	n.nftMu.Lock()
+	defer n.nftMu.Unlock()
+	if n.nft == nil {
+		return nil
+	}
+	err := n.nft.CloseLasting()
+	n.nft = nil
+	return err
+}
+
+// forgetAll empties the books and ends the proxies.
+func (n *Network) forgetAll() {
 	n.mu.Lock()
 	held := n.held
 	n.held = map[string]*holding{}
@@ -126,26 +140,18 @@ func (n *Network) Close() error {
 	for _, h := range held {
 		h.close()
 	}
-	n.links.Close()
-	return nil
 }
 
 // Destroy removes all that the installation ever made on this host: table,
 // veth pairs, bridge and the remembered subnet. Containers that still run lose
 // their network. It needs no Restore before it; only Close may follow.
-// net.ipv4.ip_forward stays as it is.
+// net.ipv4.ip_forward stays on, since others may have come to need it.
 func (n *Network) Destroy(ctx context.Context) error {
-	n.mu.Lock()
-	held := n.held
-	n.held = map[string]*holding{}
-	n.mu.Unlock()
-	for _, h := range held {
-		h.close()
+	n.forgetAll()
+	if s, err := n.loadState(); err == nil && s.IPForwardBefore == "0" {
+		n.log.Info("net.ipv4.ip_forward stays on, it was off before", "reason", "others may need it by now")
 	}
-	n.tableMu.Lock()
-	errs := []error{n.deleteTable()}
-	n.tableMu.Unlock()
-	errs = append(errs, n.deleteLinks(ctx))
+	errs := []error{n.deleteTable(), n.deleteLinks(ctx)}
 	if err := os.Remove(filepath.Join(n.cfg.Dir, stateFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		errs = append(errs, fmt.Errorf("forget subnet: %w", err))
 	}

@@ -12,9 +12,10 @@ import (
 )
 
 // Restore is described at cells.Network. It chooses the subnet and makes the
-// bridge and the table where they are missing. A lease whose address or ports
-// can't be had is an error; one whose interface or whose listener on a host
-// port can't be had back is logged and kept.
+// bridge and the table where they are missing. Leases that can't be had back,
+// for an address or port that is another's, are an app.ErrConflict after all
+// else is done; the Network can be used then, without them. A lease whose
+// interface is gone or whose host port another program took is logged and kept.
 func (n *Network) Restore(ctx context.Context, leases []cells.Lease) error {
 	s, err := n.loadState()
 	if err != nil {
@@ -38,9 +39,7 @@ func (n *Network) Restore(ctx context.Context, leases []cells.Lease) error {
 	n.mu.Lock()
 	n.subnet, n.ips = subnet, newPool(capacity(subnet))
 	n.mu.Unlock()
-	if err := n.claim(leases); err != nil {
-		return err
-	}
+	conflicts := n.claim(leases)
 	lost, err := n.mendLinks(ctx)
 	if err != nil {
 		return err
@@ -51,25 +50,22 @@ func (n *Network) Restore(ctx context.Context, leases []cells.Lease) error {
 	if _, err := n.survey(); err != nil {
 		return err
 	}
-	return n.rewrite()
+	return errors.Join(n.rewrite(), conflicts)
 }
 
-// claim puts surviving leases back into the books.
+// claim puts surviving leases back into the books. The error names those for
+// which there is no room.
 func (n *Network) claim(leases []cells.Lease) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	var errs []error
 	for _, l := range leases {
-		if n.held[l.GUID] != nil || !n.ips.claim(number(n.subnet, l.IP)) {
-			return fmt.Errorf("%w: container %s has address %v, which is not in %v or is another's: remove that container, or set the subnet back",
-				app.ErrConflict, l.GUID, l.IP, n.subnet)
+		if err := n.claimNumbers(l); err != nil {
+			errs = append(errs, err)
+			continue
 		}
 		h := &holding{lease: clone(l), proxies: make([]*proxy, len(l.Ports))}
-		n.held[l.GUID] = h
 		for i, pair := range l.Ports {
-			// A port outside of a range that was changed meanwhile is as good.
-			if at := pair.Host - n.cfg.FirstPort; at >= 0 && at < n.ports.size && !n.ports.claim(at) {
-				return fmt.Errorf("%w: container %s has host port %d, which is another's: remove one of them", app.ErrConflict, l.GUID, pair.Host)
-			}
 			p, err := listen(pair.Host, n.log)
 			if err != nil {
 				n.log.Warn("another program took a container's host port", "instance", l.GUID, "addr", pair.Host, "err", err)
@@ -77,9 +73,28 @@ func (n *Network) claim(leases []cells.Lease) error {
 			}
 			h.proxies[i] = p
 		}
-	}
-	for _, h := range n.held {
 		h.open()
+		n.held[l.GUID] = h
+	}
+	return errors.Join(errs...)
+}
+
+// claimNumbers takes the address and the ports of l, or nothing. n.mu must be
+// held.
+func (n *Network) claimNumbers(l cells.Lease) error {
+	if n.held[l.GUID] != nil || !n.ips.claim(number(n.subnet, l.IP)) {
+		return fmt.Errorf("%w: container %s has address %v, which is not in %v or is another's: remove that container or set the subnet back",
+			app.ErrConflict, l.GUID, l.IP, n.subnet)
+	}
+	for i, p := range l.Ports {
+		at := p.Host - n.cfg.FirstPort
+		if at < 0 || at >= n.ports.size { // the range was changed meanwhile; the port is as good
+			continue
+		}
+		if !n.ports.claim(at) {
+			n.free(&holding{lease: cells.Lease{IP: l.IP, Ports: l.Ports[:i]}})
+			return fmt.Errorf("%w: container %s has host port %d, which is another's: remove one of them", app.ErrConflict, l.GUID, p.Host)
+		}
 	}
 	return nil
 }

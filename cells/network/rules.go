@@ -40,7 +40,10 @@ type ruleChain struct {
 // The second masquerade is for a container that talks to another one, or to
 // itself, through a host port: the answer must come back the same way. The
 // drop keeps other hosts from connecting to containers but by their host ports.
-func (n *Network) chains(subnet netip.Prefix) []ruleChain {
+func (n *Network) chains() []ruleChain {
+	n.mu.Lock()
+	subnet := n.subnet
+	n.mu.Unlock()
 	var (
 		local    = fibLocal()
 		toPort   = n.dnatByPort()

@@ -121,7 +121,9 @@ func (n *Network) routes() (taken []netip.Prefix, hasBridge bool, err error) {
 	if l, err := n.links.LinkByName(n.bridge); err == nil {
 		own = l.Attrs().Index
 	}
-	rs, err := n.links.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	rs, err := list(func() ([]netlink.Route, error) {
+		return n.links.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list routes: %w", err)
 	}

@@ -23,98 +23,125 @@ const (
 	batchBytes = 4 << 20 // socket buffer for a whole table; one of 4,000 ports takes 400 KiB
 )
 
-// publish leads the host ports of l to its container, by the map unless
+// batch calls do with the nftables socket. It is kept open, since to close one
+// makes the kernel wait until all that was deleted by anybody is gone for good,
+// 12 ms; but after an error it is, for what may be left in it.
+func (n *Network) batch(do func(*nftables.Conn) error) error {
+	n.nftMu.Lock()
+	defer n.nftMu.Unlock()
+	if n.nft == nil {
+		conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+			return errors.Join(c.SetWriteBuffer(batchBytes), c.SetReadBuffer(batchBytes))
+		}))
+		if err != nil {
+			return fmt.Errorf("open nftables socket: %w", err)
+		}
+		n.nft = conn
+	}
+	err := do(n.nft)
+	if err != nil {
+		n.nft.CloseLasting()
+		n.nft = nil
+	}
+	return err
+}
+
+// publish leads the host ports of h to its container, by the map unless
 // forwarding is blocked. Where the table isn't as it should be, it is written
 // anew.
-func (n *Network) publish(l cells.Lease) error {
-	if changed, err := n.survey(); err != nil || changed {
-		return errors.Join(err, n.rewrite())
+func (n *Network) publish(h *holding) error {
+	changed, err := n.survey()
+	if err != nil {
+		return err
 	}
-	n.tableMu.RLock()
-	err := n.changeElements(l, (*nftables.Conn).SetAddElements)
-	n.tableMu.RUnlock()
+	err = n.setElements(h, true)
 	if err != nil {
 		n.log.Warn("writing the nftables table anew", "addr", n.table.Name, "reason", err)
+	}
+	if err != nil || changed {
 		return n.rewrite()
 	}
 	return nil
 }
 
-// unpublish undoes publish. The books must say already that l is not attached.
-func (n *Network) unpublish(l cells.Lease) error {
-	n.tableMu.RLock()
-	err := n.changeElements(l, (*nftables.Conn).SetDeleteElements)
-	n.tableMu.RUnlock()
+// unpublish undoes publish.
+func (n *Network) unpublish(h *holding) error {
+	err := n.setElements(h, false)
 	if errors.Is(err, unix.ENOENT) { // already gone, or only some are
 		return n.rewrite()
 	}
 	return err
 }
 
-// changeElements adds or deletes the elements of l in one batch; there are
-// none while forwarding is blocked. n.tableMu must be held for reading.
-func (n *Network) changeElements(l cells.Lease, change func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error) error {
-	if len(l.Ports) == 0 || n.ForwardBlocked() {
-		return nil
-	}
-	conn, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	if err := change(conn, n.portMap(), elements(l)); err != nil {
-		return err
-	}
-	return conn.Flush()
+// setElements writes into the books whether h is attached, starts its proxies
+// if so, and adds or deletes its elements, of which there are none while
+// forwarding is blocked.
+func (n *Network) setElements(h *holding, attached bool) error {
+	return n.batch(func(conn *nftables.Conn) error {
+		n.mu.Lock()
+		if attached {
+			h.open()
+		} else {
+			h.attached = false
+		}
+		none := len(h.lease.Ports) == 0 || len(n.blockers) > 0
+		n.mu.Unlock()
+		if none {
+			return nil
+		}
+		change := conn.SetDeleteElements
+		if attached {
+			change = conn.SetAddElements
+		}
+		if err := change(n.portMap(), elements(h.lease)); err != nil {
+			return err
+		}
+		return conn.Flush()
+	})
 }
 
 // rewrite replaces the whole table in one batch by what the books say.
 // Connections that exist go on.
 func (n *Network) rewrite() error {
-	n.tableMu.Lock()
-	defer n.tableMu.Unlock()
-	conn, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetWriteBuffer(batchBytes), c.SetReadBuffer(batchBytes))
-	}))
+	err := n.batch(func(conn *nftables.Conn) error {
+		conn.AddTable(n.table) // so that it can be deleted
+		conn.DelTable(n.table)
+		conn.AddTable(n.table)
+		wanted := n.wantedElements()
+		ports := n.portMap()
+		// All that may come, and those with a port of an older range. A map of a
+		// known size is never resized, which would make listings incomplete.
+		ports.Size = uint32(n.ports.size + len(wanted))
+		if err := conn.AddSet(ports, nil); err != nil {
+			return err
+		}
+		for c := range slices.Chunk(wanted, chunk) {
+			if err := conn.SetAddElements(ports, c); err != nil {
+				return err
+			}
+		}
+		for _, c := range n.chains() {
+			conn.AddChain(c.chain)
+			for _, r := range c.rules {
+				conn.AddRule(&nftables.Rule{Table: n.table, Chain: c.chain, Exprs: r})
+			}
+		}
+		return conn.Flush()
+	})
 	if err != nil {
-		return fmt.Errorf("open nftables socket: %w", err)
-	}
-	conn.AddTable(n.table) // so that it can be deleted
-	conn.DelTable(n.table)
-	conn.AddTable(n.table)
-	ports := n.portMap()
-	if err := conn.AddSet(ports, nil); err != nil {
-		return fmt.Errorf("make nftables map of %s: %w", n.table.Name, err)
-	}
-	for c := range slices.Chunk(n.wantedElements(), chunk) {
-		if err := conn.SetAddElements(ports, c); err != nil {
-			return fmt.Errorf("fill nftables map of %s: %w", n.table.Name, err)
-		}
-	}
-	n.mu.Lock()
-	subnet := n.subnet
-	n.mu.Unlock()
-	for _, c := range n.chains(subnet) {
-		conn.AddChain(c.chain)
-		for _, r := range c.rules {
-			conn.AddRule(&nftables.Rule{Table: n.table, Chain: c.chain, Exprs: r})
-		}
-	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("write nftables table %s: %w", n.table.Name, err)
+		return fmt.Errorf("write nftables table %s (the kernel must have nf_tables with nat, masquerade and fib): %w", n.table.Name, err)
 	}
 	return nil
 }
 
-// deleteTable deletes the table; one that isn't there is no error. n.tableMu
-// must be held.
+// deleteTable deletes the table; one that isn't there is no error.
 func (n *Network) deleteTable() error {
-	conn, err := nftables.New()
+	err := n.batch(func(conn *nftables.Conn) error {
+		conn.AddTable(n.table)
+		conn.DelTable(n.table)
+		return conn.Flush()
+	})
 	if err != nil {
-		return fmt.Errorf("open nftables socket: %w", err)
-	}
-	conn.AddTable(n.table)
-	conn.DelTable(n.table)
-	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("delete nftables table %s: %w", n.table.Name, err)
 	}
 	return nil
@@ -135,32 +162,25 @@ func (n *Network) wantedElements() []nftables.SetElement {
 // damage says in what the kernel's table differs from what rewrite makes; nil
 // if in nothing.
 func (n *Network) damage() error {
-	n.tableMu.Lock()
-	defer n.tableMu.Unlock()
-	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nftables socket: %w", err)
-	}
-	n.mu.Lock()
-	subnet := n.subnet
-	n.mu.Unlock()
-	for _, c := range n.chains(subnet) {
-		rules, err := conn.GetRules(n.table, c.chain)
+	return n.batch(func(conn *nftables.Conn) error {
+		for _, c := range n.chains() {
+			rules, err := conn.GetRules(n.table, c.chain)
+			if err != nil {
+				return fmt.Errorf("list chain %s: %w", c.chain.Name, err)
+			}
+			if len(rules) != len(c.rules) {
+				return fmt.Errorf("chain %s has %d rules instead of %d", c.chain.Name, len(rules), len(c.rules))
+			}
+		}
+		have, err := conn.GetSetElements(n.portMap())
 		if err != nil {
-			return fmt.Errorf("list chain %s: %w", c.chain.Name, err)
+			return fmt.Errorf("list map of host ports: %w", err)
 		}
-		if len(rules) != len(c.rules) {
-			return fmt.Errorf("chain %s has %d rules instead of %d", c.chain.Name, len(rules), len(c.rules))
+		if !maps.Equal(byKey(have), byKey(n.wantedElements())) {
+			return errors.New("the map of host ports has missing or foreign elements")
 		}
-	}
-	have, err := conn.GetSetElements(n.portMap())
-	if err != nil {
-		return fmt.Errorf("list map of host ports: %w", err)
-	}
-	if !maps.Equal(byKey(have), byKey(n.wantedElements())) {
-		return errors.New("the map of host ports has missing or foreign elements")
-	}
-	return nil
+		return nil
+	})
 }
 
 func byKey(es []nftables.SetElement) map[string]string {
