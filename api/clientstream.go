@@ -43,11 +43,11 @@ func (c *Client) stream(ctx context.Context, path string, fn func([]byte) error)
 	if !slow.Stop() {
 		return c.slow()
 	}
-	lines := bufio.NewReaderSize(c.guard(resp.Body, cancel), 64<<10)
+	lines := bufio.NewReaderSize(c.guard(resp.Body, cancel), 8<<10)
 	for {
 		line, err := readLine(lines)
 		switch {
-		case err == io.EOF:
+		case err == io.EOF && ctx.Err() == nil: // a brain that sees us leave ends its answer well
 			return errEnded
 		case err != nil:
 			return c.broken(ctx, err)

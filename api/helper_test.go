@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"io"
+	"log"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -108,12 +109,12 @@ type brain struct {
 func start(t *testing.T, b *backend, change ...func(*api.ServerConfig)) *brain {
 	t.Helper()
 	done, stop := context.WithCancel(context.Background())
-	log := &logBuffer{}
+	text := &logBuffer{}
 	cfg := api.ServerConfig{
 		Apps: b, Cells: b, Logs: b,
 		Auth: api.Tokens{User: api.HashToken(userToken), Cell: api.HashToken(cellToken)},
 		Info: api.Info{Version: "1.2.3", Domain: "example.com"},
-		Log:  slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:  slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Done: done,
 	}
 	for _, f := range change {
@@ -124,12 +125,12 @@ func start(t *testing.T, b *backend, change ...func(*api.ServerConfig)) *brain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hs := &http.Server{Handler: api.NewServer(cfg), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	hs := &http.Server{Handler: api.NewServer(cfg), ReadHeaderTimeout: 10 * time.Second, ErrorLog: nullLog()}
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(ln) }()
 	sum := sha256.Sum256(ca.Raw)
 	br := &brain{
-		backend: b, url: "https://" + ln.Addr().String(), stop: stop, log: log,
+		backend: b, url: "https://" + ln.Addr().String(), stop: stop, log: text,
 		ca:   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})),
 		hash: hex.EncodeToString(sum[:]),
 	}
@@ -267,3 +268,6 @@ func (recorder) SetReadDeadline(time.Time) error  { return nil }
 func (recorder) SetWriteDeadline(time.Time) error { return nil }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// nullLog is for servers that a test makes fail.
+func nullLog() *log.Logger { return slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) }

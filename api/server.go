@@ -26,7 +26,8 @@ type ServerConfig struct {
 	Log   *slog.Logger
 
 	// Done ends the streams, which otherwise last as long as their clients.
-	// Let it be done before http.Server.Shutdown, which waits for them.
+	// http.Server.Shutdown waits for them, so give it what ends Done by
+	// RegisterOnShutdown.
 	Done context.Context
 
 	// Web serves what is not under /api, without a token; nil: 404.

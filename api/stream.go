@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ func (s *server) stream(c *gin.Context, run func(context.Context, *stream) error
 		return
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
-	case kindOf(err).err == errInternal && err != nil:
+	case err != nil && kindOf(err).err == errInternal:
 		s.cfg.Log.Error("stream failed", "path", c.Request.URL.Path, "err", err)
 	}
 	if err != nil {
@@ -116,11 +117,14 @@ func (s *stream) heartbeat() {
 // flush writes what is in buf; mu is held. After an error it does nothing more.
 func (s *stream) flush() error {
 	if s.over {
-		return http.ErrAbortHandler
+		return io.ErrClosedPipe
 	}
 	s.allow(stallTime)
 	_, err := s.w.Write(s.buf.Bytes())
 	s.buf.Reset()
+	if s.buf.Cap() > 16*chunk {
+		s.buf = bytes.Buffer{} // not to be kept by each of many streams until the next change
+	}
 	if err == nil {
 		err = s.ctl.Flush()
 	}
