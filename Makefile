@@ -14,8 +14,15 @@ help: ## list the targets
 
 include cells/containerd/bundle/bundle.mk
 
+# The image of the sample app, which is in the binary.
+HELLO := internal/node/bundle/hello.tar
+
+$(HELLO): go.sum $(wildcard examples/hello/*.go examples/hello/image/*.go)
+	@mkdir -p $(@D)
+	$(GO) run ./examples/hello/image -o $@
+
 .PHONY: build
-build: bundle ## build bin/lattice and the symlink bin/ltc
+build: bundle $(HELLO) ## build bin/lattice and the symlink bin/ltc
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -tags bundle -ldflags '$(LDFLAGS)' -o bin/lattice .
 	@ln -sf lattice bin/ltc
@@ -76,4 +83,4 @@ fuzz: ## fuzz every parser of outside input for FUZZTIME (default 30s) each
 
 .PHONY: clean
 clean: ## delete what was built
-	rm -rf bin build cells/containerd/bundle/out
+	rm -rf bin build cells/containerd/bundle/out internal/node/bundle

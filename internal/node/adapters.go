@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -34,6 +35,15 @@ func (s shownApps) Statuses() []app.Status {
 		sts[i].URLs = router.URLs(sts[i], s.b.cfg.Domain, s.b.routerURL())
 	}
 	return sts
+}
+
+// Create also lets go of the log of a former app of that name.
+func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
+	a, err := s.Scheduler.Create(ctx, a)
+	if err == nil {
+		s.b.hub.Forget(a.Name)
+	}
+	return a, err
 }
 
 // joinable is api.Cells: the scheduler's cells, and the way in for new ones.

@@ -208,17 +208,20 @@ type ctr struct {
 	proc *exec.Cmd
 }
 
-const ctrImage = "docker.io/lattice/hello:latest"
+const (
+	ctrImage          = "docker.io/lattice/hello:latest"
+	containerdVersion = "v2.4.2" // the one in go.mod
+)
 
 func (c *ctr) bin(name string) string { return filepath.Join(c.dir, "bin", name) }
 func (c *ctr) socket() string         { return filepath.Join(c.dir, "containerd.sock") }
 
 func (c *ctr) up() (err error) {
-	const containerd = "github.com/containerd/containerd/v2/cmd/"
-	for _, name := range []string{"containerd", "ctr"} {
-		if err := command("go", "build", "-o", c.bin(name), containerd+name); err != nil {
-			return err
-		}
+	// go install builds them with containerd's own go.mod, not with ours.
+	install := exec.Command("go", "install", "github.com/containerd/containerd/v2/cmd/containerd@"+containerdVersion, "github.com/containerd/containerd/v2/cmd/ctr@"+containerdVersion)
+	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+filepath.Join(c.dir, "bin"))
+	if out, err := install.CombinedOutput(); err != nil {
+		return fmt.Errorf("build containerd and ctr: %w: %s", err, out)
 	}
 	archive := filepath.Join(c.dir, "hello.tar")
 	if err := command("go", "run", "./examples/hello/image", "-o", archive); err != nil {

@@ -27,13 +27,18 @@ func newHost(dir string) (*host, error) {
 	if err := command("ip", "netns", "add", h.ns); err != nil {
 		return nil, err
 	}
-	return h, errors.Join(
+	err := errors.Join(
 		command("ip", "-n", h.ns, "link", "set", "lo", "up"),
-		command("ip", "-n", h.ns, "link", "add", "eth0", "type", "dummy"),
+		command("ip", "-n", h.ns, "link", "add", "eth0", "type", "veth", "peer", "name", "peer0"),
 		command("ip", "-n", h.ns, "addr", "add", "10.99.0.1/24", "dev", "eth0"),
+		command("ip", "-n", h.ns, "link", "set", "peer0", "up"),
 		command("ip", "-n", h.ns, "link", "set", "eth0", "up"),
 		command("ip", "-n", h.ns, "route", "add", "default", "dev", "eth0"),
 	)
+	if err != nil {
+		h.close()
+	}
+	return h, err
 }
 
 func (h *host) close() {
