@@ -184,7 +184,6 @@ func TestProgressOnATerminal(t *testing.T) {
 	p.warn("careful")
 	p.clear()
 	want := strings.Join([]string{
-		"web/0 RUNNING on c1\n", "⠋",
 		"web/1 CLAIMED on c1\n", "⠋", "⠙",
 		"warning: careful\n", "⠙", "",
 	}, "|")

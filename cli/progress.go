@@ -38,16 +38,19 @@ func newProgress(s *screen) *progress {
 	return &progress{s: s, told: map[told]string{}, at: time.Now()}
 }
 
-// status tells what changed.
+// status tells what changed. What runs from the beginning is no news.
 func (p *progress) status(s app.Status) {
+	first := p.latest.App.Name == ""
 	p.latest = s
 	for _, in := range s.Instances {
 		if in.Stray || len(s.Instances) > fewInstances && in.State != app.Crashed {
 			continue
 		}
 		text := changeText(p.s, in)
-		if of := (told{in.Index, in.Stopping}); p.told[of] != text {
-			p.told[of] = text
+		of := told{in.Index, in.Stopping}
+		news := p.told[of] != text && !(first && in.State == app.Running && !in.Stopping)
+		p.told[of] = text
+		if news {
 			p.line(fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, text))
 		}
 	}
@@ -62,6 +65,8 @@ func changeText(s *screen, in app.Instance) string {
 		text += fmt.Sprintf(" (%d) on %s: %s", in.Crashes, in.Cell, s.clean(in.Reason))
 	case in.State == app.Unclaimed && in.Reason != "":
 		text += ": " + s.clean(in.Reason)
+	case in.State == app.Claimed && in.Crashes > 0:
+		text += fmt.Sprintf(" on %s, start %d after a crash: %s", in.Cell, in.Crashes+1, s.clean(in.Reason))
 	case in.Cell != "":
 		text += " on " + in.Cell
 	}

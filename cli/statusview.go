@@ -273,7 +273,7 @@ func cpuText(in app.Instance) string {
 }
 
 func memoryText(in app.Instance) string {
-	if in.State != app.Running {
+	if in.State != app.Running || in.MemoryBytes == 0 { // not measured yet
 		return "-"
 	}
 	return sizeText(in.MemoryBytes)

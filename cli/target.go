@@ -40,8 +40,8 @@ func newTarget(st *streams) *cobra.Command {
 The target is kept in .lattice/config.json below $LATTICE_CLI_HOME or your home
 folder. LATTICE_TARGET, LATTICE_TOKEN and LATTICE_CA (a file) go before it.`,
 		Example: st.name + " target\n" +
-			st.name + " target https://10.0.0.5:8444 --token-file token --ca ca.pem\n" +
-			"ssh brain cat token | " + st.name + " target https://10.0.0.5:8444 --token-stdin",
+			st.name + " target https://10.0.0.5:7443 --token-file token --ca ca.pem\n" +
+			"ssh brain cat token | " + st.name + " target https://10.0.0.5:7443 --token-stdin",
 		Args: args(0, 1, "one URL"),
 	}
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "read the token from `FILE`")
@@ -132,7 +132,7 @@ func targetURL(s string) (string, error) {
 	u, err := url.Parse(strings.TrimRight(s, "/"))
 	switch {
 	case err != nil || u.Hostname() == "":
-		return "", fail(exitSyntax, fmt.Errorf("%q is not the URL of a brain: it looks like https://10.0.0.5:8444", s))
+		return "", fail(exitSyntax, fmt.Errorf("%q is not the URL of a brain: it looks like https://10.0.0.5:7443", s))
 	case u.Scheme != "https":
 		return "", fail(exitSyntax, fmt.Errorf("the URL of a brain starts with https://, not %s://: nothing else keeps the token secret", u.Scheme))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "":

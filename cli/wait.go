@@ -15,6 +15,7 @@ const (
 	defaultTimeout = 2 * time.Minute
 	lookAgain      = 100 * time.Millisecond // time alone can settle a thing
 	lastLines      = 5                      // of an instance that crashed are shown
+	lookBack       = 100                    // lines among which they are looked for
 )
 
 // A waiter waits until an app is what was asked for, and shows meanwhile what
@@ -93,7 +94,12 @@ func (w *waiter) watch(ctx context.Context, to chan<- app.Status, warn func(stri
 func (w *waiter) tail(ctx context.Context, to chan<- app.LogLine, warn func(string, ...any)) {
 	t := tail{
 		brain: w.brain, app: w.app, instance: everyInstance,
-		emit: func(l app.LogLine) error { return send(ctx, to, l) },
+		emit: func(l app.LogLine) error {
+			if !own(l) {
+				return nil // the statuses say it
+			}
+			return send(ctx, to, l)
+		},
 		warn: func(string, ...any) {}, // watch says it
 	}
 	if !w.since.IsZero() {
@@ -156,15 +162,24 @@ func (w *waiter) lastWords(ctx context.Context, in app.Instance) []string {
 	defer stop()
 	var words []string
 	t := tail{
-		brain: w.brain, app: w.app, instance: in.Index, lines: lastLines,
-		emit: func(l app.LogLine) error { words = append(words, "  "+l.Text); return nil },
+		brain: w.brain, app: w.app, instance: in.Index, lines: lookBack,
+		emit: func(l app.LogLine) error {
+			if own(l) {
+				words = append(words, "  "+l.Text)
+			}
+			return nil
+		},
 		warn: func(string, ...any) {},
 	}
 	if err := t.last(ctx); err != nil || len(words) == 0 {
 		return nil // the error at hand is worth more than this one
 	}
+	words = words[max(0, len(words)-lastLines):]
 	return append([]string{fmt.Sprintf("last lines of %s/%d:", w.app, in.Index)}, words...)
 }
+
+// own reports whether the app printed l itself.
+func own(l app.LogLine) bool { return l.Stream != app.Event }
 
 // stays tells a user who leaves that the app does not.
 func (w *waiter) stays() {
