@@ -31,7 +31,7 @@ func withBody(c *gin.Context, limit int64, read func(io.Reader) error) error {
 	var big *http.MaxBytesError
 	switch {
 	case errors.As(err, &big):
-		return sayf(errTooLarge, "the body has more than %d bytes, which is the most that is taken here", big.Limit)
+		return sayf(errTooLarge, "the body has more than %d MiB, which is the most that is taken here", big.Limit>>20)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return sayf(errMalformed, "the body did not arrive within %s", bodyTime)
 	}

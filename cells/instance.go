@@ -159,7 +159,7 @@ func (in *instance) check(ctx context.Context) error {
 		now := time.Now().UTC()
 		in.keep(func(r *record) { r.HealthyAt = now })
 		in.event("HEALTH", "the instance is healthy")
-		in.show(func(v *app.Instance) { v.State, v.Since = app.Running, now })
+		in.show(func(v *app.Instance) { v.State, v.Since, v.Reason = app.Running, now, in.rec.Reason })
 	}
 	return in.stayHealthy(ctx)
 }
@@ -171,13 +171,18 @@ func (in *instance) becomeHealthy(ctx context.Context) error {
 		limit = app.DefaultStartTimeout
 	}
 	deadline := time.Now().Add(limit)
-	var last error
+	shown := ""
 	for d := nextProbe(0); ; d = nextProbe(d) {
-		if last = in.agent.probes.probe(ctx, a, in.rec.Lease); last == nil {
+		err := in.agent.probes.probe(ctx, a, in.rec.Lease)
+		if err == nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not healthy within %s: %w", limit, last)
+			return fmt.Errorf("not healthy within %s: %w", limit, err)
+		}
+		if d == startProbe && err.Error() != shown { // by now a person may wonder
+			shown = err.Error()
+			in.show(func(v *app.Instance) { v.Reason = "not healthy yet: " + shown })
 		}
 		if !sleep(ctx, d) {
 			return ctx.Err()

@@ -112,11 +112,18 @@ func (c *cell) add(g *run.Group) {
 	}).Run)
 }
 
-// repair mends what somebody else did to our rules and links.
+// repair mends what somebody else did to our rules and links, and tells the
+// operator of what it can't mend.
 func (c *cell) repair(ctx context.Context) error {
 	tick := time.NewTicker(repairEvery)
 	defer tick.Stop()
+	warned := ""
 	for {
+		w := c.net.Warning()
+		if w != "" && w != warned {
+			c.log.Warn("another firewall of this host stands in the way", "reason", w)
+		}
+		warned = w
 		select {
 		case <-ctx.Done():
 			return nil

@@ -107,7 +107,7 @@ func removeAll(ctx context.Context, rt cells.Runtime, say func(string, ...any)) 
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	say("stopping %d containers", len(all))
+	say("stopping %d container(s)", len(all))
 	errs := make([]error, len(all))
 	var wg sync.WaitGroup
 	for i, c := range all {
