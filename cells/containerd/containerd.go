@@ -1,7 +1,6 @@
 package containerd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/log"
 
@@ -21,8 +20,6 @@ import (
 // namespace is where our things are in containerd's database; it matters only
 // in a containerd that is shared with others.
 const namespace = "lattice"
-
-const overlayfs = "overlayfs" // containerd's name of the snapshotter
 
 // Config says what a Runtime works with. Folders must be absolute.
 type Config struct {
@@ -93,10 +90,8 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 	if r.snapshotter, err = r.pickSnapshotter(ctx); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{filepath.Join(cfg.Root, "containers"), cfg.LogRoot} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make folder for containers: %w", err)
-		}
+	if err := r.folders(); err != nil {
+		return nil, err
 	}
 	return r, r.restore(ctx, exits)
 }
@@ -138,19 +133,23 @@ func (r *Runtime) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// pickSnapshotter prefers overlayfs that can shift user IDs; native copies and
-// works everywhere.
-func (r *Runtime) pickSnapshotter(ctx context.Context) (string, error) {
-	caps, err := r.client.GetSnapshotterCapabilities(ctx, overlayfs)
-	if err == nil && slices.Contains(caps, "remap-ids") && r.client.SnapshotService(overlayfs) != nil {
-		return overlayfs, nil
+// folders makes the folders of this package and unmounts what an earlier process
+// was looking into when it died.
+func (r *Runtime) folders() error {
+	temp := filepath.Join(r.cfg.Root, "mounts")
+	for _, dir := range []string{filepath.Join(r.cfg.Root, "containers"), temp, r.cfg.LogRoot} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make folder for containers: %w", err)
+		}
 	}
-	if _, err := r.client.GetSnapshotterCapabilities(ctx, "native"); err != nil {
-		return "", fmt.Errorf("find a snapshotter: neither overlayfs nor native works: %w", err)
+	if err := mount.SetTempMountLocation(temp); err != nil {
+		return fmt.Errorf("set folder for mounts: %w", err)
 	}
-	r.cfg.Log.Warn("overlayfs cannot be used, images are copied for each container",
-		"reason", cmp.Or(err, errors.New("no id-mapped mounts, they need Linux 5.19")))
-	return "native", nil
+	warnings, err := mount.CleanupTempMounts(0)
+	if err = errors.Join(append(warnings, err)...); err != nil {
+		return fmt.Errorf("remove old mounts: %w", err)
+	}
+	return nil
 }
 
 // context returns ctx with what containerd wants to find in one.

@@ -7,6 +7,7 @@
 //
 //	Root/io.containerd.*      containerd's content, snapshots and metadata
 //	Root/containers/GUID      hosts, hostname, resolv.conf and volumes of a container
+//	Root/mounts               where images are looked into, for a moment
 //	State/io.containerd.*     bundles of running containers
 //	State/s                   sockets of the shims
 //	State/ttrpc.sock          where the shims report to

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ type image struct {
 	cells.Image
 	at     time.Time // when it was last made sure of
 	parent string    // snapshot with all its layers
+	bits32 bool      // it has programs of the 32-bit sister of this machine
 	files  *imageFiles
 }
 
@@ -135,6 +137,7 @@ func (r *Runtime) describe(ctx context.Context, img client.Image) (*image, error
 		},
 		at:     time.Now(),
 		parent: identity.ChainID(oci.RootFS.DiffIDs).String(),
+		bits32: oci.Architecture == "386" || oci.Architecture == "arm" && runtime.GOARCH == "arm64",
 		files:  &imageFiles{},
 	}), nil
 }

@@ -35,8 +35,8 @@ func runTests(m *testing.M) int {
 	builds := []struct {
 		name, pkg, tags, ldflags, cgo string
 	}{
-		{"runc", "github.com/opencontainers/runc", "seccomp netgo osusergo", "-s -w -extldflags -static", "1"},
-		{"containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "", "-s -w", "0"},
+		{"runc", "github.com/opencontainers/runc", "seccomp netgo osusergo runc_nocriu", "-s -w -extldflags -static", "1"},
+		{"containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "no_grpc", "-s -w", "0"},
 		{"lattice-logger", "./testdata/logger", "", "-s -w", "0"},
 		{"app", "./testdata/app", "", "-s -w", "0"},
 	}

@@ -29,8 +29,8 @@ var capabilities = []string{
 }
 
 // spec describes the container for runc. uidBase is the host ID of its root,
-// dir the folder of its files, vols where its volumes are.
-func (r *Runtime) spec(s cells.Spec, u *user.ExecUser, uidBase uint32, vols []volume) *specs.Spec {
+// vols where its volumes are.
+func (r *Runtime) spec(s cells.Spec, img *image, u *user.ExecUser, uidBase uint32, vols []volume) *specs.Spec {
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: uidBase, Size: rangeSize}}
 	out := &specs.Spec{
 		Version:  specs.Version,
@@ -61,6 +61,11 @@ func (r *Runtime) spec(s cells.Spec, u *user.ExecUser, uidBase uint32, vols []vo
 		},
 	}
 	out.Linux.Seccomp = seccomp.DefaultProfile(out) // depends on the capabilities
+	if !img.bits32 {
+		// For the machine's own calls alone. Building the filter for the 32-bit
+		// ones, too, takes runc three times as long: 30 ms of every start.
+		out.Linux.Seccomp.Architectures = nil
+	}
 	return out
 }
 

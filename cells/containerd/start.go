@@ -97,7 +97,7 @@ func (r *Runtime) create(ctx context.Context, s cells.Spec, img *image, u *user.
 	if err != nil {
 		return nil, err
 	}
-	record, err := r.record(s, r.spec(s, u, base, vols), base)
+	record, err := r.record(s, r.spec(s, img, u, base, vols), base)
 	if err != nil {
 		return nil, fmt.Errorf("describe container %s: %w", s.GUID, err)
 	}

@@ -18,10 +18,11 @@ $(BUNDLE): $(BUNDLE_BIN)/runc $(BUNDLE_BIN)/containerd-shim-runc-v2 $(BUNDLE_BIN
 
 # Static, so that it runs everywhere; without libpathrs, which is Rust.
 $(BUNDLE_BIN)/runc: go.sum | build-deps
-	CGO_ENABLED=1 go build -trimpath -tags "seccomp netgo osusergo" -ldflags "-s -w -extldflags -static" -o $@ github.com/opencontainers/runc
+	CGO_ENABLED=1 go build -trimpath -tags "seccomp netgo osusergo runc_nocriu" -ldflags "-s -w -extldflags -static" -o $@ github.com/opencontainers/runc
 
+# As containerd builds it itself: without gRPC it is half as large.
 $(BUNDLE_BIN)/containerd-shim-runc-v2: go.sum
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+	CGO_ENABLED=0 go build -trimpath -tags no_grpc -ldflags "-s -w" -o $@ github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 
 $(BUNDLE_BIN)/lattice-logger: go.sum $(wildcard app/*.go cells/logfile/*.go cells/logpipe/*.go)
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ ./cells/logpipe
