@@ -43,6 +43,8 @@ func mayImport() map[string]string {
 		"cells/logfile":    "app",
 		"cells/logpipe":    "app cells/logfile",
 
+		"cells/containerd/bundle": "",
+
 		"internal/config": "app",
 		"internal/pki":    "app",
 		"internal/run":    "",

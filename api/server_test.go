@@ -144,7 +144,7 @@ func TestBadInputIsRefusedWithASentence(t *testing.T) {
 		{"POST", "/apps", `{` + ok + `,"no_routes":0}`, 400, `"no_routes": true or false is wanted`},
 		{"POST", "/apps", `{` + ok + `,"start_timeout":60}`, 400, `"start_timeout": a time such as "30s"`},
 		{"POST", "/apps", `{` + ok + `,"start_timeout":"soon"}`, 422, `"soon" is no length of time: write it as 30s`},
-		{"POST", "/apps", `{` + ok + `,"env":{"A":"` + strings.Repeat("x", 1<<20) + `"}}`, 413, "more than 1048576 bytes"},
+		{"POST", "/apps", `{` + ok + `,"env":{"A":"` + strings.Repeat("x", 1<<20) + `"}}`, 413, "more than 1 MiB"},
 		{"POST", "/apps", `null`, 422, "needs a name"},
 		{"POST", "/apps", `{"name":"Web","image":"Nginx"}`, 422, "write \"web\"\nthe image \"Nginx\" has upper-case"},
 		{"POST", "/apps", `{` + ok + `,"instances":-1}`, 422, "-1 instances"},

@@ -16,22 +16,28 @@ const (
 	DefaultStartTimeout = 60 * time.Second
 	DefaultStopGrace    = 10 * time.Second
 	DefaultCheckTimeout = time.Second
+
+	StartupInterval = 250 * time.Millisecond // at the most; the first probes come quicker
+	CheckInterval   = 5 * time.Second
+	CheckFailures   = 3
 )
 
 // An App is what a user wants to run.
 type App struct {
 	Name      string            `json:"name"`
-	Image     string            `json:"image"`             // a reference as Docker writes it, or a bundled name such as lattice/hello
-	Command   []string          `json:"command,omitempty"` // replaces the image's ENTRYPOINT and CMD; empty: the image's own
-	Dir       string            `json:"dir,omitempty"`     // working directory; empty: the image's, else /
-	User      string            `json:"user,omitempty"`    // name[:group] or uid[:gid]; empty: the image's
-	Env       map[string]string `json:"env,omitempty"`     // values are secrets: never logged
-	Instances int               `json:"instances"`         // 0 stops the app and keeps it
-	MemoryMB  int               `json:"memory_mb"`         // MiB; 0: no limit
-	DiskMB    int               `json:"disk_mb"`           // MiB; 0: no limit
-	CPUWeight int               `json:"cpu_weight"`        // 1 to 100, relative to the other instances of the cell
-	Ports     []int             `json:"ports,omitempty"`   // TCP ports the app listens on, the first is the primary; empty: the image's EXPOSE, lowest first, else DefaultPort
-	Check     Check             `json:"check"`
+	Image     string            `json:"image"`               // a reference as Docker writes it, or a bundled name such as lattice/hello
+	Command   []string          `json:"command,omitempty"`   // replaces the image's ENTRYPOINT and CMD; empty: the image's own
+	Dir       string            `json:"dir,omitempty"`       // working directory; empty: the image's, else /
+	User      string            `json:"user,omitempty"`      // name[:group] or uid[:gid]; empty: the image's
+	Env       map[string]string `json:"env,omitempty"`       // values are secrets: never logged
+	Instances int               `json:"instances"`           // 0 stops the app and keeps it
+	MemoryMB  int               `json:"memory_mb"`           // MiB; 0: no limit
+	DiskMB    int               `json:"disk_mb"`             // MiB; 0: no limit
+	CPUWeight int               `json:"cpu_weight"`          // 1 to 100, relative to the other instances of the cell
+	Ports     []int             `json:"ports,omitempty"`     // TCP ports the app listens on, the first is the primary; empty: the image's EXPOSE, lowest first, else DefaultPort
+	Check     Check             `json:"check"`               // is it alive; also decides when a starting instance is healthy, unless Startup is there
+	Startup   *Check            `json:"startup,omitempty"`   // decides when a starting instance is healthy; nil: Check
+	Readiness *Check            `json:"readiness,omitempty"` // failing only takes the routes away; nil: ready while healthy
 	Routes    []Route           `json:"routes,omitempty"`    // empty: NAME.domain to the primary port and NAME-PORT.domain to each port
 	NoRoutes  bool              `json:"no_routes,omitempty"` // true: not even the default routes
 
@@ -61,6 +67,10 @@ type Check struct {
 	Path    string    `json:"path,omitempty"`    // of CheckHTTP; starts with /
 	Command string    `json:"command,omitempty"` // of CheckCommand; run by /bin/sh -c
 	Timeout Duration  `json:"timeout"`           // of one probe
+
+	Interval Duration `json:"interval,omitzero"`  // between probes; 0: StartupInterval until healthy, then CheckInterval
+	Failures int      `json:"failures,omitempty"` // that many in a row count as failed; 0: CheckFailures. A starting instance fails by StartTimeout only
+	Statuses string   `json:"statuses,omitempty"` // of CheckHTTP: accepted codes as "200-299,401"; empty: 200-399
 }
 
 // A Route leads requests to one port of an app.

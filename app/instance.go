@@ -51,6 +51,8 @@ type Instance struct {
 
 	State    State     `json:"state"`
 	Since    time.Time `json:"since"`              // of State
+	Unready  bool      `json:"unready,omitempty"`  // Running, but its readiness check fails: not routed
+	Draining bool      `json:"draining,omitempty"` // Running and no longer routed: its open requests may end, then it is stopped
 	Stopping bool      `json:"stopping,omitempty"` // on its way out: not routed, not counted
 	Stray    bool      `json:"stray,omitempty"`    // runs, but this brain's store doesn't know it
 	Crashes  int       `json:"crashes"`            // since it last ran for CrashReset
@@ -101,6 +103,7 @@ type Cell struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	Address  string            `json:"address"` // host or IP without port
 	State    CellState         `json:"state"`
+	Draining bool              `json:"draining,omitempty"` // gets no work, and its instances are moved away
 	Version  string            `json:"version"`
 	Capacity Resources         `json:"capacity"`
 	Used     Resources         `json:"used"` // by placements; the brain fills it in
