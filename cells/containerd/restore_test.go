@@ -3,7 +3,6 @@ package containerd_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -81,13 +80,13 @@ func TestSurvivesCrash(t *testing.T) {
 	if !s.Scan() || s.Text() != "ready" {
 		t.Errorf("the first process says %q", s.Text())
 	}
-	if err := errors.Join(cmd.Process.Kill()); err != nil {
+	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
 
-	before := lines(t, cfg, "counts")
 	r := open(t, cfg)
+	before := lines(t, cfg, "counts")
 	all, err := r.List(t.Context())
 	if err != nil {
 		t.Fatal(err)

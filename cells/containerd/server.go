@@ -78,7 +78,7 @@ func startServer(ctx context.Context, root, state string, log *slog.Logger) (_ *
 		return nil, fmt.Errorf("folder %s is too long for the sockets in it: take one of at most %d characters", state, maxSocketDir-2)
 	}
 	// Without a limit a second process with the same folders would wait for ever.
-	timeout.Set("io.containerd.timeout.bolt.open", 5*time.Second)
+	timeout.Set("io.containerd.timeout.bolt.open", 2*time.Second)
 
 	shims := &v2.ShimConfig{SocketDir: s.shimSockets, Env: []string{"GOGC=50"}}
 	for _, reg := range registry.Graph(func(*plugin.Registration) bool { return false }) {
