@@ -51,6 +51,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 	defer release()
 	var g run.Group
 	g.Log = log
+	g.Add("memory", trimMemory)
 	b, err := openBrain(cfg.Brain, cfg.Cell.ID, version, log)
 	if err != nil {
 		return err
@@ -92,6 +93,7 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 	defer release()
 	var g run.Group
 	g.Log = log
+	g.Add("memory", trimMemory)
 	b, err := openBrain(cfg, "", version, log)
 	if err != nil {
 		return err
@@ -120,6 +122,7 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	defer release()
 	var g run.Group
 	g.Log = log
+	g.Add("memory", trimMemory)
 	c := newCell(cfg, version, log)
 	defer c.close()
 	if err := c.open(ctx); err != nil {
