@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	trimEvery = 20 * time.Second
+	trimEvery = 5 * time.Second
 	trimAbove = 8 << 20 // bytes
 )
 

@@ -108,9 +108,12 @@ func (l *lattice) remove(name string) error {
 	}
 }
 
-// idle returns the resident memory of the process in MB once it has settled.
+// settled is how long a process may take to give back what a burst took.
+const settled = 12 * time.Second
+
+// idle returns the resident memory of the process in MB.
 func (l *lattice) idle() (float64, error) {
-	time.Sleep(5 * time.Second)
+	time.Sleep(settled)
 	return memory(l.pid(), "Rss:")
 }
 
@@ -140,7 +143,7 @@ func (l *lattice) perContainer(n int) (float64, error) {
 			}
 		}
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(settled)
 	after, err := memory(l.pid(), "Rss:")
 	if err != nil {
 		return 0, err
