@@ -35,7 +35,7 @@ type App struct {
 	DiskMB    int               `json:"disk_mb"`             // MiB; 0: no limit
 	CPUWeight int               `json:"cpu_weight"`          // 1 to 100, relative to the other instances of the cell
 	Ports     []int             `json:"ports,omitempty"`     // TCP ports the app listens on, the first is the primary; empty: the image's EXPOSE, lowest first, else DefaultPort
-	Check     Check             `json:"check"`               // is it alive; also decides when a starting instance is healthy, unless Startup is there
+	Check     Check             `json:"check"`               // is it alive; also decides, every StartupInterval, when a starting instance is healthy, unless Startup is there
 	Startup   *Check            `json:"startup,omitempty"`   // decides when a starting instance is healthy; nil: Check
 	Readiness *Check            `json:"readiness,omitempty"` // failing only takes the routes away; nil: ready while healthy
 	Routes    []Route           `json:"routes,omitempty"`    // empty: NAME.domain to the primary port and NAME-PORT.domain to each port
@@ -45,8 +45,18 @@ type App struct {
 	StopGrace    Duration `json:"stop_grace"`    // from the stop signal to SIGKILL
 
 	// Set by the brain.
-	Revision  uint64    `json:"revision"` // grows with each change that needs a new container
+	Revision  uint64    `json:"revision"`          // which all instances shall have; see Revision
+	Stopped   bool      `json:"stopped,omitempty"` // no instance runs, Instances is what will when it is started again
+	Rollout   *Rollout  `json:"rollout,omitempty"` // the last change of Revision; nil: never changed
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// Wanted returns how many instances shall run now.
+func (a App) Wanted() int {
+	if a.Stopped {
+		return 0
+	}
+	return a.Instances
 }
 
 // CheckType says how an instance is probed.
@@ -55,7 +65,7 @@ type CheckType string
 // The ways to probe.
 const (
 	CheckPort    CheckType = "port"    // a TCP connection can be made
-	CheckHTTP    CheckType = "http"    // GET answers 2xx or 3xx
+	CheckHTTP    CheckType = "http"    // GET answers with a status that is accepted
 	CheckCommand CheckType = "command" // a command inside the instance exits with 0
 	CheckNone    CheckType = "none"    // healthy while the process runs
 )
@@ -68,8 +78,8 @@ type Check struct {
 	Command string    `json:"command,omitempty"` // of CheckCommand; run by /bin/sh -c
 	Timeout Duration  `json:"timeout"`           // of one probe
 
-	Interval Duration `json:"interval,omitzero"`  // between probes; 0: StartupInterval until healthy, then CheckInterval
-	Failures int      `json:"failures,omitempty"` // that many in a row count as failed; 0: CheckFailures. A starting instance fails by StartTimeout only
+	Interval Duration `json:"interval,omitzero"`  // between probes; 0: CheckInterval, or for Startup StartupInterval
+	Failures int      `json:"failures,omitempty"` // that many in a row count as failed; 0: CheckFailures. Not of Startup, which fails by StartTimeout only
 	Statuses string   `json:"statuses,omitempty"` // of CheckHTTP: accepted codes as "200-299,401"; empty: 200-399
 }
 

@@ -11,7 +11,8 @@ import (
 // is filled in and host names are in lower case. It shares no memory with a.
 //
 // A zero that means something stays: Instances 0 is a stopped app, MemoryMB 0
-// and DiskMB 0 are no limit. Ports and Routes stay empty, since only the image
+// and DiskMB 0 are no limit, and a check's Interval and Failures 0 are what is
+// usual for it. Ports and Routes stay empty, since only the image
 // and the cluster's domain can fill them.
 func (a App) WithDefaults() App {
 	a.Command = slices.Clone(a.Command)
@@ -26,14 +27,30 @@ func (a App) WithDefaults() App {
 	}
 	fill(&a.StartTimeout, DefaultStartTimeout)
 	fill(&a.StopGrace, DefaultStopGrace)
-	fill(&a.Check.Timeout, DefaultCheckTimeout)
-	if a.Check.Type == "" {
-		a.Check.Type = CheckPort
-	}
-	if a.Check.Type == CheckHTTP && a.Check.Path == "" {
-		a.Check.Path = "/"
-	}
+	a.Check = a.Check.withDefaults()
+	a.Startup = a.Startup.copy()
+	a.Readiness = a.Readiness.copy()
 	return a
+}
+
+// copy returns a copy with its defaults filled in; of nil nil.
+func (c *Check) copy() *Check {
+	if c == nil {
+		return nil
+	}
+	filled := c.withDefaults()
+	return &filled
+}
+
+func (c Check) withDefaults() Check {
+	fill(&c.Timeout, DefaultCheckTimeout)
+	if c.Type == "" {
+		c.Type = CheckPort
+	}
+	if c.Type == CheckHTTP && c.Path == "" {
+		c.Path = "/"
+	}
+	return c
 }
 
 func fill(d *Duration, to time.Duration) {

@@ -19,7 +19,8 @@ type Placement struct {
 	App      string    `json:"app"`
 	Index    int       `json:"index"`
 	Cell     string    `json:"cell"`
-	Revision uint64    `json:"revision"` // of the App that it runs
+	Revision uint64    `json:"revision"`          // of the App that it runs
+	Replace  bool      `json:"replace,omitempty"` // somebody wants a new container in its place
 	At       time.Time `json:"at"`
 }
 
@@ -37,6 +38,7 @@ type Work struct {
 	Revision uint64       `json:"revision"` // grows while the brain runs
 	Domain   string       `json:"domain"`   // of the cluster, for VCAP_APPLICATION
 	Assigned []Assignment `json:"assigned"`
+	Discard  []string     `json:"discard,omitempty"` // IDs of strays that a person wants stopped
 }
 
 // An Instance is one running copy of an app, as its cell reports it; the brain
@@ -66,6 +68,7 @@ type Instance struct {
 
 	MemoryBytes int64   `json:"memory_bytes,omitempty"` // in use
 	CPUPercent  float64 `json:"cpu_percent,omitempty"`  // of one core
+	DiskBytes   int64   `json:"disk_bytes,omitempty"`   // of the files it wrote; may be minutes old
 }
 
 // Pull is how far the pull of an image is, in bytes. Total is 0 until known.
@@ -82,8 +85,9 @@ type PortPair struct {
 
 // A Report is all that a cell runs. Like Work it is whole, so the last one wins.
 type Report struct {
-	Cell      string     `json:"cell"`
-	Instances []Instance `json:"instances"`
+	Cell      string       `json:"cell"`
+	Instances []Instance   `json:"instances"`
+	Strays    []Assignment `json:"strays,omitempty"` // what the cell knows of its strays, so that a brain can adopt them
 }
 
 // CellState is how the brain sees a cell.
@@ -126,12 +130,17 @@ type Status struct {
 // A Change is a set of writes to the store that happen all or not at all.
 type Change struct {
 	PutApps          []App
-	DeleteApps       []string // names
+	DeleteApps       []string // names; their revisions go with them
 	PutPlacements    []Placement
 	DeletePlacements []string // IDs
+	PutRevisions     []Revision
+	DeleteRevisions  []RevisionKey
+	PutOrders        []CellOrder
+	DeleteOrders     []string // cells
 }
 
 // Empty reports whether c changes nothing.
 func (c Change) Empty() bool {
-	return len(c.PutApps)+len(c.DeleteApps)+len(c.PutPlacements)+len(c.DeletePlacements) == 0
+	return len(c.PutApps)+len(c.DeleteApps)+len(c.PutPlacements)+len(c.DeletePlacements)+
+		len(c.PutRevisions)+len(c.DeleteRevisions)+len(c.PutOrders)+len(c.DeleteOrders) == 0
 }

@@ -22,6 +22,10 @@ const (
 	MaxStartTimeout = 24 * time.Hour
 	MaxStopGrace    = time.Hour
 	MaxCheckTimeout = 5 * time.Minute
+
+	MinCheckInterval = 100 * time.Millisecond
+	MaxCheckInterval = time.Hour
+	MaxCheckFailures = 1000
 )
 
 // Validate returns nil if a can be run as far as a itself tells, or else an
@@ -34,7 +38,7 @@ func (a App) Validate() error {
 	p.process(a)
 	p.resources(a)
 	p.ports(a.Ports)
-	p.check(a.Check, a.Ports)
+	p.checks(a)
 	p.env(a.Env)
 	p.routes(a)
 	p.duration("the start timeout", a.StartTimeout, MaxStartTimeout)
@@ -156,38 +160,6 @@ func (p *problems) portOf(what string, port int, ports []int) {
 func (p *problems) duration(what string, d Duration, most time.Duration) {
 	if d <= 0 || time.Duration(d) > most {
 		p.add("%s is %s: it must be more than 0s and at most %s", what, d, most)
-	}
-}
-
-func (p *problems) check(c Check, ports []int) {
-	switch c.Type {
-	case CheckPort, CheckNone:
-	case CheckHTTP:
-		p.path("the check's path", c.Path, " #")
-	case CheckCommand:
-		p.checkCommand(c.Command)
-	default:
-		p.add("there is no check type %s: choose %s, %s, %s or %s", quote(string(c.Type)), CheckPort, CheckHTTP, CheckCommand, CheckNone)
-		return
-	}
-	if c.Path != "" && c.Type != CheckHTTP {
-		p.add("the check has the path %s, which only a check of type %s uses: change the type or leave the path out", quote(c.Path), CheckHTTP)
-	}
-	if c.Command != "" && c.Type != CheckCommand {
-		p.add("the check has a command, which only a check of type %s uses: change the type or leave the command out", CheckCommand)
-	}
-	p.portOf("the check", c.Port, ports)
-	p.duration("the check's timeout", c.Timeout, MaxCheckTimeout)
-}
-
-func (p *problems) checkCommand(command string) {
-	switch {
-	case strings.TrimSpace(command) == "":
-		p.add("the check of type %s needs a command, such as: test -f /tmp/ready", CheckCommand)
-	case len(command) > MaxCommandBytes:
-		p.add("the check's command has %d bytes: at most %d are possible", len(command), MaxCommandBytes)
-	case hasNUL(command):
-		p.add("the check's command has a NUL byte in it: no shell can be given that")
 	}
 }
 

@@ -17,24 +17,35 @@ func valid() app.App {
 	return app.App{Name: "web", Image: "nginx", Instances: 1, MemoryMB: 128}.WithDefaults()
 }
 
+// check returns c with its defaults.
+func check(c app.Check) *app.Check {
+	return app.App{Readiness: &c}.WithDefaults().Readiness
+}
+
 func TestValidateAccepts(t *testing.T) {
 	for name, change := range map[string]func(*app.App){
-		"the defaults":         func(*app.App) {},
-		"a stopped app":        func(a *app.App) { a.Instances = 0 },
-		"the most instances":   func(a *app.App) { a.Instances = app.MaxInstances },
-		"no limits":            func(a *app.App) { a.MemoryMB, a.DiskMB = 0, 0 },
-		"the least memory":     func(a *app.App) { a.MemoryMB = app.MinMemoryMB },
-		"all of a label":       func(a *app.App) { a.Name = "0a-_9" },
-		"the longest name":     func(a *app.App) { a.Name = strings.Repeat("a", 63) },
-		"an empty value":       func(a *app.App) { a.Env = map[string]string{"_A1b": ""} },
-		"the largest value":    func(a *app.App) { a.Env = map[string]string{"A": strings.Repeat("x", app.MaxEnvVarBytes-3)} },
-		"a route without dot":  func(a *app.App) { a.Routes = []app.Route{{Host: "web"}} },
-		"a wildcard":           func(a *app.App) { a.Routes = []app.Route{{Host: "*.example.com", Path: "/a"}} },
-		"one host, two paths":  func(a *app.App) { a.Routes = []app.Route{{Host: "web"}, {Host: "web", Path: "/a"}} },
-		"ports of the image":   func(a *app.App) { a.Check.Port, a.Routes = 99, []app.Route{{Host: "web", Port: 99}} },
-		"ports of the app":     func(a *app.App) { a.Ports, a.Check.Port = []int{1, 65535}, 65535 },
-		"an http check":        func(a *app.App) { a.Check.Type, a.Check.Path = app.CheckHTTP, "/health?full=1" },
-		"a command check":      func(a *app.App) { a.Check.Type, a.Check.Command = app.CheckCommand, "true" },
+		"the defaults":        func(*app.App) {},
+		"a stopped app":       func(a *app.App) { a.Instances = 0 },
+		"the most instances":  func(a *app.App) { a.Instances = app.MaxInstances },
+		"no limits":           func(a *app.App) { a.MemoryMB, a.DiskMB = 0, 0 },
+		"the least memory":    func(a *app.App) { a.MemoryMB = app.MinMemoryMB },
+		"all of a label":      func(a *app.App) { a.Name = "0a-_9" },
+		"the longest name":    func(a *app.App) { a.Name = strings.Repeat("a", 63) },
+		"an empty value":      func(a *app.App) { a.Env = map[string]string{"_A1b": ""} },
+		"the largest value":   func(a *app.App) { a.Env = map[string]string{"A": strings.Repeat("x", app.MaxEnvVarBytes-3)} },
+		"a route without dot": func(a *app.App) { a.Routes = []app.Route{{Host: "web"}} },
+		"a wildcard":          func(a *app.App) { a.Routes = []app.Route{{Host: "*.example.com", Path: "/a"}} },
+		"one host, two paths": func(a *app.App) { a.Routes = []app.Route{{Host: "web"}, {Host: "web", Path: "/a"}} },
+		"ports of the image":  func(a *app.App) { a.Check.Port, a.Routes = 99, []app.Route{{Host: "web", Port: 99}} },
+		"ports of the app":    func(a *app.App) { a.Ports, a.Check.Port = []int{1, 65535}, 65535 },
+		"an http check":       func(a *app.App) { a.Check.Type, a.Check.Path = app.CheckHTTP, "/health?full=1" },
+		"a command check":     func(a *app.App) { a.Check.Type, a.Check.Command = app.CheckCommand, "true" },
+		"a startup check": func(a *app.App) {
+			a.Startup = check(app.Check{Type: app.CheckHTTP, Interval: app.Duration(time.Second)})
+		},
+		"a readiness check": func(a *app.App) {
+			a.Readiness = check(app.Check{Type: app.CheckHTTP, Statuses: "200,503", Failures: 1})
+		},
 		"a user and its group": func(a *app.App) { a.User = "1000:www-data" },
 	} {
 		a := valid()
@@ -79,6 +90,14 @@ func TestValidateRefuses(t *testing.T) {
 		{func(a *app.App) { a.StartTimeout = -1 }, "start timeout is -1ns"},
 		{func(a *app.App) { a.StopGrace = app.Duration(2 * time.Hour) }, "stop grace is 2h0m0s"},
 		{func(a *app.App) { a.Check.Timeout = app.Duration(time.Hour) }, "at most 5m0s"},
+		{func(a *app.App) { a.Readiness = check(app.Check{Type: "tcp"}) }, "the readiness check can't be made"},
+		{func(a *app.App) { a.Readiness = check(app.Check{Port: 81}); a.Ports = []int{80} }, "the readiness check leads to port 81"},
+		{func(a *app.App) { a.Readiness = check(app.Check{Type: app.CheckCommand}) }, "the readiness check of type command needs a command"},
+		{func(a *app.App) { a.Startup = check(app.Check{Failures: 2}) }, "set that"},
+		{func(a *app.App) { a.Startup = check(app.Check{Interval: 1}) }, "the startup check's interval is 1ns: it can be 100ms to 1h0m0s"},
+		{func(a *app.App) { a.Check.Failures = -1 }, "fails after -1 misses"},
+		{func(a *app.App) { a.Check.Type, a.Check.Path, a.Check.Statuses = app.CheckHTTP, "/", "2xx" }, `the check's statuses: "2xx" is no list`},
+		{func(a *app.App) { a.Check.Statuses = "200" }, "only a check of type http uses"},
 		{func(a *app.App) { a.Check.Type = "tcp" }, `no check type "tcp": choose port`},
 		{func(a *app.App) { a.Check.Path = "/x" }, "only a check of type http uses"},
 		{func(a *app.App) { a.Check.Command = "x" }, "only a check of type command uses"},
