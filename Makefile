@@ -69,11 +69,23 @@ vulncheck: ## look the dependencies up in Go's vulnerability database (needs int
 	$(GO) tool govulncheck ./...
 
 .PHONY: bench
-bench: bench-start ## run all benchmarks
+bench: bench-start bench-router ## run all benchmarks
 
 .PHONY: bench-start
 bench-start: build ## time from create to the first answer, beside ctr
 	$(GO) run ./internal/bench/start
+
+# The router's peers. Debian starts what it installs: that is undone, because
+# they want port 80.
+PEERS := nginx-light haproxy caddy
+
+.PHONY: bench-router
+bench-router: ## the router beside nginx, HAProxy, Caddy and httputil.ReverseProxy
+	@command -v wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk; }
+	@for p in $(PEERS); do dpkg -s $$p >/dev/null 2>&1 && continue; \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$p || exit 1; \
+	  systemctl disable --now $${p%-light} >/dev/null 2>&1 || true; done
+	$(GO) run ./internal/bench/router
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser of outside input for FUZZTIME (default 30s) each

@@ -26,7 +26,8 @@ func mayImport() map[string]string {
 		"internal/node": "*",
 		"internal/e2e":  "*",
 
-		"internal/bench/start": "api app",
+		"internal/bench/start":  "api app",
+		"internal/bench/router": "app router",
 
 		"app":       "",
 		"api":       "app",
