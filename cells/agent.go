@@ -1,15 +1,12 @@
 package cells
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -40,10 +37,9 @@ type Config struct {
 }
 
 const (
-	reportEvery = 10 * time.Second // though nothing changed
-	usageEvery  = 5 * time.Second
-	firstRetry  = 100 * time.Millisecond // after the brain did not answer; doubles
-	lastRetry   = 3 * time.Second
+	usageEvery = 5 * time.Second
+	firstRetry = 100 * time.Millisecond // after the brain did not answer; doubles
+	lastRetry  = 3 * time.Second
 )
 
 // An Agent runs the instances of one cell.
@@ -52,6 +48,7 @@ type Agent struct {
 	records records
 	probes  *prober
 	starts  chan struct{} // holds a token for each container being started
+	walks   chan struct{} // holds one for each container whose files are being counted
 
 	dirty chan struct{} // something to report
 
@@ -65,7 +62,7 @@ type Agent struct {
 func New(cfg Config) *Agent {
 	return &Agent{
 		cfg: cfg, records: records{cfg.Dir}, probes: newProber(cfg.Runtime),
-		starts: make(chan struct{}, 2*runtime.NumCPU()), dirty: make(chan struct{}, 1),
+		starts: make(chan struct{}, 2*runtime.NumCPU()), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1),
 		instances: map[string]*instance{},
 	}
 }
@@ -116,18 +113,18 @@ func (a *Agent) recover(ctx context.Context) error {
 		if i < 0 {
 			rec.GUID, rec.HealthyAt = "", time.Time{}
 		}
-		a.add(ctx, rec)
+		a.add(ctx, newInstance(a, rec))
 	}
 	a.changed()
 	return nil
 }
 
 // add starts to lead an instance. The caller holds a.mu.
-func (a *Agent) add(ctx context.Context, rec record) {
-	in := newInstance(a, rec)
-	ctx, in.cancel = context.WithCancelCause(ctx)
-	a.instances[rec.Assignment.ID] = in
-	a.running.Go(func() { in.run(ctx) })
+func (a *Agent) add(life context.Context, in *instance) {
+	var ctx context.Context
+	ctx, in.cancel = context.WithCancelCause(life)
+	a.instances[in.view.ID] = in
+	a.running.Go(func() { in.run(life, ctx) })
 }
 
 // forget takes an instance that has ended off the list.
@@ -138,17 +135,9 @@ func (a *Agent) forget(id string) {
 	a.changed()
 }
 
-// changed asks for a report.
-func (a *Agent) changed() {
-	select {
-	case a.dirty <- struct{}{}:
-	default: // one is asked for already
-	}
-}
-
 // follow keeps listening to the brain.
 func (a *Agent) follow(ctx context.Context) {
-	var wait retry
+	wait := retry{first: firstRetry, last: lastRetry}
 	for ctx.Err() == nil {
 		err := a.cfg.Brain.Work(ctx, a.cfg.ID, func(w app.Work) error {
 			wait.reset()
@@ -174,12 +163,9 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 		if _, ok := a.instances[as.ID]; ok {
 			continue
 		}
-		rec := record{Store: w.Store, Assignment: as}
-		if err := a.records.save(rec); err != nil {
-			a.cfg.Log.Error("instance not taken on, will try again", "app", as.App.Name, "instance", as.Index, "err", err)
-			continue
-		}
-		a.add(ctx, rec)
+		in := newInstance(a, record{Store: w.Store, Assignment: as})
+		in.fresh = true
+		a.add(ctx, in)
 	}
 	for id, in := range a.instances {
 		mine := in.rec.Store == w.Store
@@ -189,43 +175,6 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 		}
 	}
 	a.changed()
-}
-
-// report tells the brain at each change and now and then without one.
-func (a *Agent) report(ctx context.Context) {
-	var wait retry
-	tick := time.NewTicker(reportEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.dirty:
-		case <-tick.C:
-		}
-		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances()})
-		if err != nil && ctx.Err() == nil {
-			a.cfg.Log.Debug("report not delivered", "err", err)
-			wait.sleep(ctx)
-			a.changed()
-			continue
-		}
-		wait.reset()
-	}
-}
-
-// Instances returns what the cell runs, by app and index.
-func (a *Agent) Instances() []app.Instance {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	views := make([]app.Instance, 0, len(a.instances))
-	for _, in := range a.instances {
-		views = append(views, in.snapshot())
-	}
-	slices.SortFunc(views, func(x, y app.Instance) int {
-		return cmp.Or(strings.Compare(x.App, y.App), cmp.Compare(x.Index, y.Index), strings.Compare(x.ID, y.ID))
-	})
-	return views
 }
 
 // measure keeps the resource figures of running instances fresh.
@@ -252,28 +201,6 @@ func (a *Agent) measure(ctx context.Context) {
 
 // errUnwanted is the cause of the end of an instance that shall stop.
 var errUnwanted = errors.New("no longer wanted")
-
-// retry is a pause that doubles, with jitter, until it is reset.
-type retry struct{ d time.Duration }
-
-func (r *retry) reset() { r.d = 0 }
-
-func (r *retry) sleep(ctx context.Context) {
-	r.d = min(max(2*r.d, firstRetry), lastRetry)
-	sleep(ctx, r.d/2+rand.N(r.d/2))
-}
-
-// sleep waits for d or for the end of ctx, and reports whether d passed.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
 
 // domainNow returns the cluster's domain, as the brain last told it.
 func (a *Agent) domainNow() string {

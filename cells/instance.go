@@ -10,15 +10,28 @@ import (
 	"lattice/app"
 )
 
-// tidyTime bounds the removal of a container.
-const tidyTime = 30 * time.Second
+const (
+	// tidyTime bounds the removal of a container.
+	tidyTime = 30 * time.Second
+
+	// settle is between the report that an instance stops and its stop signal:
+	// by then every router has dropped it, so that none sends it a request that
+	// it would refuse. A router has a new table within a few milliseconds of the
+	// report; the rest is for a machine that is busy.
+	settle = 200 * time.Millisecond
+)
 
 // An instance is led through its life by one goroutine, run.
 type instance struct {
 	agent  *Agent
 	cancel context.CancelCauseFunc // ends run; with errUnwanted it also stops the container
+	fresh  bool                    // not on disk yet
 
-	mu       sync.Mutex // guards what follows; rec is written by run only
+	// Of this process's own clock, which nobody can set.
+	retryAt   time.Time // when the next start is due
+	healthyAt time.Time // since when the container has been healthy; zero: it is not yet
+
+	mu       sync.Mutex // guards what follows; rec is written by run only, and by check while the container runs
 	rec      record
 	view     app.Instance
 	lastCPU  time.Duration
@@ -26,17 +39,19 @@ type instance struct {
 }
 
 func newInstance(a *Agent, rec record) *instance {
-	as := rec.Assignment
-	in := &instance{agent: a, rec: rec, view: app.Instance{
+	as, now := rec.Assignment, time.Now()
+	in := &instance{agent: a, rec: rec, retryAt: now.Add(still(rec.RetryAt, now)), view: app.Instance{
 		ID: as.ID, App: as.App.Name, Index: as.Index, Revision: as.App.Revision, GUID: rec.GUID, Cell: a.cfg.ID,
-		State: app.Claimed, Since: time.Now().UTC(), Crashes: rec.Crashes, Reason: rec.Reason, RetryAt: rec.RetryAt, Host: a.cfg.Host,
+		State: app.Claimed, Since: now.UTC(), Crashes: rec.Crashes, Reason: rec.Reason, RetryAt: rec.RetryAt, Host: a.cfg.Host,
+		MemoryMB: as.App.MemoryMB, DiskMB: as.App.DiskMB,
 	}}
 	in.showLease(rec.Lease)
 	switch {
-	case rec.GUID == "" && rec.RetryAt.After(time.Now()):
-		in.view.State = app.Crashed
+	case rec.GUID == "" && in.retryAt.After(now):
+		in.view.State, in.view.RetryAt = app.Crashed, in.retryAt.UTC()
 	case !rec.HealthyAt.IsZero():
-		in.view.State, in.view.Since = app.Running, rec.HealthyAt
+		in.healthyAt = now.Add(-ago(rec.HealthyAt, now))
+		in.view.State, in.view.Since, in.view.Unready = app.Running, rec.HealthyAt, rec.Unready
 	}
 	return in
 }
@@ -49,45 +64,56 @@ func (in *instance) showLease(l Lease) {
 }
 
 // run leads the instance until ctx is done: one container after the other,
-// with a pause after a crash.
-func (in *instance) run(ctx context.Context) {
-	for sleep(ctx, time.Until(in.rec.RetryAt)) {
-		err := in.live(ctx)
-		if ctx.Err() != nil {
+// with a pause after a bad end. life is the agent's.
+func (in *instance) run(life, ctx context.Context) {
+	if in.fresh {
+		in.note(func(*record) {}) // so that it is started without the brain, too
+	}
+	for sleep(ctx, time.Until(in.retryAt)) {
+		var err error
+		if in.rec.GUID == "" {
+			err = in.start(ctx)
+		}
+		ran := err == nil
+		if ran {
+			err = in.live(ctx)
+		}
+		if ctx.Err() != nil || !in.crashed(ctx, ran, err) {
 			break
 		}
-		in.crashed(err)
 	}
 	if errors.Is(context.Cause(ctx), errUnwanted) {
-		in.end()
+		in.end(life)
 	}
 }
 
-// live is the life of one container, from its start, or from where a former
-// process of ours left it, to its end. It returns what ended it.
+// live is the life of a container that was started, by us or by a former process
+// of ours, to its end. It returns what ended it.
 func (in *instance) live(ctx context.Context) error {
-	if in.rec.GUID == "" {
-		if err := in.start(ctx); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- in.wait(ctx) }()
-	ill := make(chan error, 1)
-	go func() { ill <- in.check(ctx) }()
+	waiting, stopWaiting := context.WithCancel(ctx)
+	defer stopWaiting()
+	go func() { ended <- in.wait(waiting) }()
+	ill := make(chan error, 2)
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go func() { ill <- in.check(watching) }()
+	go func() { ill <- in.watchDisk(watching) }()
 	select {
 	case err := <-ended:
-		cancel()
+		stopWatching()
+		<-ill
 		<-ill
 		return err
 	case err := <-ill:
+		stopWatching()
+		<-ill
 		if ctx.Err() == nil {
 			in.event("HEALTH", err.Error())
+			in.show(func(v *app.Instance) { v.Unready, v.Reason = true, err.Error() }) // no more requests while it stops
 			in.stopContainer()
 		}
-		cancel()
+		stopWaiting()
 		<-ended
 		return err
 	}
@@ -96,11 +122,16 @@ func (in *instance) live(ctx context.Context) error {
 // start makes the container.
 func (in *instance) start(ctx context.Context) error {
 	a, cfg := in.rec.Assignment.App, in.agent.cfg
-	in.show(func(v *app.Instance) { v.State, v.Since, v.RetryAt = app.Claimed, time.Now().UTC(), time.Time{} })
+	in.healthyAt = time.Time{}
+	in.show(func(v *app.Instance) {
+		v.State, v.Since, v.RetryAt, v.Unready = app.Claimed, time.Now().UTC(), time.Time{}, false
+	})
 	img, err := cfg.Runtime.Pull(ctx, a.Image, func(p app.Pull) { in.show(func(v *app.Instance) { v.Pull = &p }) })
-	in.show(func(v *app.Instance) { v.Pull = nil })
 	if err != nil {
 		return err
+	}
+	if in.snapshot().Pull != nil {
+		in.show(func(v *app.Instance) { v.Pull = nil })
 	}
 	guid := app.NewGUID()
 	lease, err := cfg.Network.Reserve(guid, ports(a, img))
@@ -115,15 +146,21 @@ func (in *instance) start(ctx context.Context) error {
 }
 
 // create writes down what will run and then runs it, so that a crash of ours
-// in between leaves nothing unknown.
+// in between leaves nothing unknown. What can't be written down is not run.
 func (in *instance) create(ctx context.Context, a app.App, img Image, p place) error {
 	s, err := spec(a, img, p)
 	if err != nil {
 		return err
 	}
-	in.keep(func(r *record) {
-		r.GUID, r.Lease, r.StopSignal, r.HealthyAt, r.RetryAt = p.guid, p.lease, s.StopSignal, time.Time{}, time.Time{}
+	err = in.keep(func(r *record) {
+		r.GUID, r.Lease, r.StopSignal, r.HealthyAt, r.Unready, r.RetryAt = p.guid, p.lease, s.StopSignal, time.Time{}, false, time.Time{}
 	})
+	if err != nil {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.rec.GUID, in.rec.Lease = "", Lease{}
+		return err
+	}
 	select {
 	case in.agent.starts <- struct{}{}:
 		defer func() { <-in.agent.starts }()
@@ -149,91 +186,51 @@ func (in *instance) wait(ctx context.Context) error {
 	return errors.New(exit.reason(in.rec.Assignment.App.MemoryMB))
 }
 
-// check probes the instance until it is healthy, and from then on until it no
-// longer is. It returns what is wrong with it.
-func (in *instance) check(ctx context.Context) error {
-	if in.rec.HealthyAt.IsZero() {
-		if err := in.becomeHealthy(ctx); err != nil {
-			return err
-		}
-		now := time.Now().UTC()
-		in.keep(func(r *record) { r.HealthyAt = now })
-		in.event("HEALTH", "the instance is healthy")
-		in.show(func(v *app.Instance) { v.State, v.Since, v.Reason = app.Running, now, in.rec.Reason })
+// crashed counts a bad end, says why it was, removes what is left of the
+// container, and notes until when to wait. It returns false if ctx ended first.
+func (in *instance) crashed(ctx context.Context, ran bool, cause error) bool {
+	var healthy time.Duration
+	if !in.healthyAt.IsZero() {
+		healthy = time.Since(in.healthyAt)
 	}
-	return in.stayHealthy(ctx)
-}
-
-func (in *instance) becomeHealthy(ctx context.Context) error {
-	a := in.rec.Assignment.App
-	limit := time.Duration(a.StartTimeout)
-	if limit <= 0 {
-		limit = app.DefaultStartTimeout
-	}
-	deadline := time.Now().Add(limit)
-	shown := ""
-	for d := nextProbe(0); ; d = nextProbe(d) {
-		err := in.agent.probes.probe(ctx, a, in.rec.Lease)
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not healthy within %s: %w", limit, err)
-		}
-		if d == startProbe && err.Error() != shown { // by now a person may wonder
-			shown = err.Error()
-			in.show(func(v *app.Instance) { v.Reason = "not healthy yet: " + shown })
-		}
-		if !sleep(ctx, d) {
-			return ctx.Err()
-		}
-	}
-}
-
-func (in *instance) stayHealthy(ctx context.Context) error {
-	for misses := 0; sleep(ctx, liveProbe); {
-		err := in.agent.probes.probe(ctx, in.rec.Assignment.App, in.rec.Lease)
-		if err == nil {
-			misses = 0
-			continue
-		}
-		if misses++; misses == liveMisses {
-			return fmt.Errorf("no longer healthy, %d checks failed in a row: %w", misses, err)
-		}
-	}
-	return ctx.Err()
-}
-
-// crashed cleans up after a container and notes why and until when to wait.
-func (in *instance) crashed(cause error) {
-	in.removeContainer()
-	in.keep(func(r *record) {
-		var healthy time.Duration
-		if !r.HealthyAt.IsZero() {
-			healthy = time.Since(r.HealthyAt)
-		}
-		r.Crashes, r.Reason = countCrash(r.Crashes, healthy), cause.Error()
-		r.GUID, r.Lease, r.HealthyAt = "", Lease{}, time.Time{}
-		r.RetryAt = time.Now().UTC().Add(pause(r.Crashes))
-	})
-	rec := in.rec
+	count := in.rec.tally.next(ran, healthy)
+	pause, reason := count.pause(ran), explain(cause, in.agent.cfg.ID)
+	in.retryAt = time.Now().Add(pause)
+	retryAt := in.retryAt.UTC()
+	// Before the container is removed, which takes a while: it can't be reached any more.
 	in.show(func(v *app.Instance) {
-		v.State, v.Since, v.GUID, v.MemoryBytes, v.CPUPercent = app.Crashed, time.Now().UTC(), "", 0, 0
-		v.Crashes, v.Reason, v.RetryAt = rec.Crashes, rec.Reason, rec.RetryAt
+		v.State, v.Since, v.GUID, v.Unready, v.Pull = app.Crashed, time.Now().UTC(), "", false, nil
+		v.MemoryBytes, v.CPUPercent, v.DiskBytes = 0, 0, 0
+		v.Crashes, v.Reason, v.RetryAt = count.Crashes, reason, retryAt
 		in.showLease(Lease{})
 	})
-	in.event("CELL", fmt.Sprintf("crashed (%d): %s; next start in %s", rec.Crashes, rec.Reason, time.Until(rec.RetryAt).Round(time.Second)))
-	in.agent.cfg.Log.Info("instance crashed", "app", rec.Assignment.App.Name, "instance", rec.Assignment.Index, "reason", rec.Reason)
+	in.event("CELL", fmt.Sprintf("crashed (%d): %s; %s", count.Crashes, reason, again(pause)))
+	in.agent.cfg.Log.Info("instance crashed", "app", in.rec.Assignment.App.Name, "instance", in.rec.Assignment.Index, "reason", reason)
+	if !in.removeContainer(ctx) {
+		return false
+	}
+	in.note(func(r *record) {
+		r.tally, r.Reason, r.RetryAt = count, reason, retryAt
+		r.GUID, r.Lease, r.HealthyAt, r.Unready = "", Lease{}, time.Time{}, false
+	})
+	return true
 }
 
-// end stops the container for good and forgets the instance. It tries until
-// it succeeds: something half removed would be lost sight of.
-func (in *instance) end() {
+// end stops the container for good and forgets the instance. It tries until it
+// succeeds, for something half removed would be lost sight of; or until life
+// ends: the record stays, and the next process goes on with it.
+func (in *instance) end(life context.Context) {
+	routed := in.snapshot().State == app.Running
 	in.show(func(v *app.Instance) { v.Stopping = true })
 	if in.rec.GUID != "" {
+		if routed {
+			sleep(life, settle)
+		}
 		in.event("CELL", "stopping the container")
 		in.stopContainer()
-		in.removeContainer()
+		if !in.removeContainer(life) {
+			return
+		}
 	}
 	if err := in.agent.records.remove(in.rec.Assignment.ID); err != nil {
 		in.agent.cfg.Log.Error("instance not forgotten", "err", err)
@@ -250,25 +247,46 @@ func (in *instance) stopContainer() {
 	}
 }
 
-func (in *instance) removeContainer() {
+// removeContainer removes the container, if there is one, and returns true. What
+// keeps it from that, such as a full disk, may go away, so it tries again until
+// ctx is done.
+func (in *instance) removeContainer(ctx context.Context) bool {
 	if in.rec.GUID == "" {
-		return
+		return true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
-	defer cancel()
-	if err := in.agent.cfg.Runtime.Remove(ctx, in.rec.GUID); err != nil {
-		in.agent.cfg.Log.Error("container not removed, the next start of the cell will try again", "guid", in.rec.GUID, "err", err)
+	wait := retry{first: time.Second, last: time.Minute}
+	for {
+		err := in.removeOnce()
+		if err == nil {
+			return true
+		}
+		in.agent.cfg.Log.Error("container not removed, will try again", "guid", in.rec.GUID, "err", err)
+		if wait.sleep(ctx); ctx.Err() != nil {
+			return false
+		}
 	}
 }
 
+func (in *instance) removeOnce() error {
+	ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
+	defer cancel()
+	return in.agent.cfg.Runtime.Remove(ctx, in.rec.GUID)
+}
+
 // keep changes the record and writes it.
-func (in *instance) keep(change func(*record)) {
+func (in *instance) keep(change func(*record)) error {
 	in.mu.Lock()
 	change(&in.rec)
 	rec := in.rec
 	in.mu.Unlock()
-	if err := in.agent.records.save(rec); err != nil {
-		in.agent.cfg.Log.Error("instance not written down; a restart of the cell will start it anew", "app", rec.Assignment.App.Name, "err", err)
+	return in.agent.records.save(rec)
+}
+
+// note is keep for what a restart of the cell can do without: it would start the
+// instance anew, or probe it anew.
+func (in *instance) note(change func(*record)) {
+	if err := in.keep(change); err != nil {
+		in.agent.cfg.Log.Error("instance not written down", "app", in.rec.Assignment.App.Name, "instance", in.rec.Assignment.Index, "err", err)
 	}
 }
 
@@ -298,23 +316,4 @@ func (in *instance) event(source, text string) {
 		as := in.rec.Assignment
 		in.agent.cfg.Event(as.ID, as.App.Name, as.Index, source, text)
 	}
-}
-
-// measure refreshes what the instance uses.
-func (in *instance) measure(ctx context.Context) {
-	v := in.snapshot()
-	if v.State != app.Running {
-		return
-	}
-	u, err := in.agent.cfg.Runtime.Usage(ctx, v.GUID)
-	if err != nil {
-		return // it is ending, or the figures of the next round will do
-	}
-	now := time.Now()
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if !in.lastTime.IsZero() && u.CPU >= in.lastCPU {
-		in.view.CPUPercent = 100 * float64(u.CPU-in.lastCPU) / float64(now.Sub(in.lastTime))
-	}
-	in.view.MemoryBytes, in.lastCPU, in.lastTime = u.MemoryBytes, u.CPU, now
 }

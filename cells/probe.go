@@ -8,17 +8,21 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"lattice/app"
 )
 
-// prober asks instances whether they are healthy, from this process and not
-// from inside the container, at most probesAtOnce at a time.
+// prober asks instances how they are, from this process and not from inside the
+// container save for commands. At most probesAtOnce are begun at a time, and of
+// commands execsAtOnce. One that is slow gives its place to the next: instances
+// that hang must not keep the others from being asked.
 type prober struct {
 	runtime Runtime
 	slots   chan struct{}
+	execs   chan struct{}
 	client  *http.Client
 }
 
@@ -26,38 +30,55 @@ func newProber(rt Runtime) *prober {
 	return &prober{
 		runtime: rt,
 		slots:   make(chan struct{}, probesAtOnce),
+		execs:   make(chan struct{}, execsAtOnce),
 		client: &http.Client{
-			Transport:     &http.Transport{DisableKeepAlives: true},
+			Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// probe returns nil when the instance is healthy, else an error that says what
-// is wrong in a few words.
-func (p *prober) probe(ctx context.Context, a app.App, l Lease) error {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
+// probe returns nil when the check passes, else an error that says what is
+// wrong in a few words.
+func (p *prober) probe(ctx context.Context, c app.Check, l Lease) error {
+	if c.Type == app.CheckNone {
+		return nil
 	}
-	timeout := time.Duration(a.Check.Timeout)
+	done, err := p.begin(ctx, c.Type)
+	if err != nil {
+		return err
+	}
+	defer done()
+	timeout := time.Duration(c.Timeout)
 	if timeout <= 0 {
 		timeout = app.DefaultCheckTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	port := checkPort(a.Check, l)
-	switch a.Check.Type {
+	switch c.Type {
 	case app.CheckHTTP:
-		return p.http(ctx, l.IP, port, a.Check.Path)
+		return p.http(ctx, l.IP, checkPort(c, l), c)
 	case app.CheckCommand:
-		return p.command(ctx, l.GUID, a.Check.Command)
-	case app.CheckNone:
-		return nil
+		return p.command(ctx, l.GUID, c.Command)
 	}
-	return p.connect(ctx, l.IP, port)
+	return p.connect(ctx, l.IP, checkPort(c, l))
+}
+
+// begin waits for a place. done gives it back; after slowProbe it is given back
+// anyway.
+func (p *prober) begin(ctx context.Context, t app.CheckType) (done func(), err error) {
+	slots := p.slots
+	if t == app.CheckCommand {
+		slots = p.execs
+	}
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	free := sync.OnceFunc(func() { <-slots })
+	timer := time.AfterFunc(slowProbe, free)
+	return func() { timer.Stop(); free() }, nil
 }
 
 func (p *prober) connect(ctx context.Context, ip netip.Addr, port int) error {
@@ -69,8 +90,13 @@ func (p *prober) connect(ctx context.Context, ip netip.Addr, port int) error {
 	return c.Close()
 }
 
-func (p *prober) http(ctx context.Context, ip netip.Addr, port int, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s%s", netip.AddrPortFrom(ip, uint16(port)), or(path, "/")), nil)
+func (p *prober) http(ctx context.Context, ip netip.Addr, port int, c app.Check) error {
+	accepted, err := app.ParseStatuses(c.Statuses)
+	if err != nil {
+		return err
+	}
+	path := or(c.Path, "/")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s%s", netip.AddrPortFrom(ip, uint16(port)), path), nil)
 	if err != nil {
 		return err
 	}
@@ -80,8 +106,8 @@ func (p *prober) http(ctx context.Context, ip netip.Addr, port int, path string)
 		return fmt.Errorf("GET %s on port %d: %s", path, port, plain(err))
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 399 {
-		return fmt.Errorf("GET %s on port %d: answered %d, wanted 200 to 399", path, port, resp.StatusCode)
+	if !accepted.Has(resp.StatusCode) {
+		return fmt.Errorf("GET %s on port %d: answered %d, wanted %s", path, port, resp.StatusCode, accepted)
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ type record struct {
 	Lease      Lease          `json:"lease,omitzero"`
 	StopSignal string         `json:"stop_signal,omitempty"`
 	HealthyAt  time.Time      `json:"healthy_at,omitzero"` // since when this container has been healthy
-	Crashes    int            `json:"crashes"`
+	Unready    bool           `json:"unready,omitempty"`   // it is healthy, but was not ready
+	tally                     // of bad ends
 	Reason     string         `json:"reason,omitempty"`
 	RetryAt    time.Time      `json:"retry_at,omitzero"`
 }
@@ -41,10 +42,11 @@ func (r records) save(rec record) error {
 		return err
 	}
 	temp := r.path(rec.Assignment.ID) + ".new"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("save instance: %w", err)
+	if err = os.WriteFile(temp, data, 0o600); err == nil {
+		err = os.Rename(temp, r.path(rec.Assignment.ID))
 	}
-	if err := os.Rename(temp, r.path(rec.Assignment.ID)); err != nil {
+	if err != nil {
+		_ = os.Remove(temp) // half written, and in the way of others when the disk is full
 		return fmt.Errorf("save instance: %w", err)
 	}
 	return nil

@@ -47,8 +47,13 @@ type Runtime interface {
 	// most 4 KiB of what it printed. When ctx ends the process is killed.
 	Exec(ctx context.Context, guid string, args []string) (code int, output string, err error)
 
-	// Usage returns what the container uses now.
+	// Usage returns what the container uses now. It is app.ErrNotFound when
+	// it does not run.
 	Usage(ctx context.Context, guid string) (Usage, error)
+
+	// Disk returns how many bytes the files have that the container wrote. It
+	// looks at each of them, which may take long: bound it by ctx.
+	Disk(ctx context.Context, guid string) (int64, error)
 
 	// List returns all containers of this cell, ended ones included.
 	List(ctx context.Context) ([]Container, error)
@@ -99,7 +104,6 @@ type Exit struct {
 type Usage struct {
 	MemoryBytes int64         // without what the kernel can drop at once
 	CPU         time.Duration // since the start
-	DiskBytes   int64         // of its writable layer
 }
 
 // A Container is what List finds.

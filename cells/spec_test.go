@@ -96,7 +96,7 @@ func TestRecordsSurviveWhatIsDamaged(t *testing.T) {
 	if recs, err := r.load(); err != nil || len(recs) != 0 {
 		t.Fatalf("a new folder: %v, %v", recs, err)
 	}
-	want := record{Store: "s", Assignment: app.Assignment{ID: "p1"}, GUID: "g", Crashes: 2,
+	want := record{Store: "s", Assignment: app.Assignment{ID: "p1"}, GUID: "g", tally: tally{Crashes: 2, Failed: 1},
 		Lease: Lease{GUID: "g", IP: netip.MustParseAddr("172.30.0.5"), Ports: []app.PortPair{{Container: 80, Host: 61000}}}}
 	if err := r.save(want); err != nil {
 		t.Fatal(err)

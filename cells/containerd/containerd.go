@@ -52,7 +52,6 @@ type Runtime struct {
 
 	images *images
 	ids    *idRanges
-	disk   *diskUsage
 }
 
 var _ cells.Runtime = (*Runtime)(nil)
@@ -67,7 +66,6 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 		logger: newLogger(cfg.Log),
 		images: newImages(),
 		ids:    newIDRanges(cfg.State),
-		disk:   newDiskUsage(),
 	}
 	for _, name := range []string{runcName, shimName, loggerName} {
 		if _, err := os.Stat(filepath.Join(cfg.Bin, name)); err != nil {

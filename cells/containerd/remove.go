@@ -35,7 +35,6 @@ func (r *Runtime) Remove(ctx context.Context, guid string) error {
 	if err := r.client.ContainerService().Delete(ctx, guid); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", guid, err)
 	}
-	r.disk.forget(guid)
 	r.ids.release(guid, r.removeCgroupParents)
 	return r.collect(ctx)
 }

@@ -219,8 +219,14 @@ func TestUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.MemoryBytes < 100<<10 || u.MemoryBytes > 64<<20 || u.CPU <= 0 || u.CPU > time.Minute || u.DiskBytes < 50000 {
+	if u.MemoryBytes < 100<<10 || u.MemoryBytes > 64<<20 || u.CPU <= 0 || u.CPU > time.Minute {
 		t.Errorf("got %+v", u)
+	}
+	if disk, err := r.Disk(t.Context(), "usage"); err != nil || disk < 50000 || disk > 1<<20 {
+		t.Errorf("disk: got %d, %v, want the 50,000 bytes that were written and little else", disk, err)
+	}
+	if _, err := r.Disk(t.Context(), "never-was"); !errors.Is(err, app.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
 	}
 	if _, err := r.Usage(t.Context(), "never-was"); !errors.Is(err, app.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)

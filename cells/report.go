@@ -1,0 +1,60 @@
+package cells
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"lattice/app"
+)
+
+// changed asks for a report.
+func (a *Agent) changed() {
+	select {
+	case a.dirty <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// report tells the brain at each change and now and then without one. The first
+// change after a quiet time is told at once; in a storm of them each report
+// tells what came together during the last one and the pause after it.
+func (a *Agent) report(ctx context.Context) {
+	wait := retry{first: firstRetry, last: lastRetry}
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.dirty:
+		case <-tick.C:
+		}
+		start := time.Now()
+		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances()})
+		if err != nil && ctx.Err() == nil {
+			a.cfg.Log.Debug("report not delivered", "err", err)
+			wait.sleep(ctx)
+			a.changed()
+			continue
+		}
+		wait.reset()
+		sleep(ctx, mute(time.Since(start)))
+	}
+}
+
+// Instances returns what the cell runs, by app and index.
+func (a *Agent) Instances() []app.Instance {
+	a.mu.Lock()
+	views := make([]app.Instance, 0, len(a.instances))
+	for _, in := range a.instances {
+		views = append(views, in.snapshot())
+	}
+	a.mu.Unlock()
+	slices.SortFunc(views, func(x, y app.Instance) int {
+		return cmp.Or(strings.Compare(x.App, y.App), cmp.Compare(x.Index, y.Index), strings.Compare(x.ID, y.ID))
+	})
+	return views
+}
