@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lattice/app"
 )
@@ -24,11 +25,9 @@ type appFlags struct {
 	memory, disk megabytes
 	ports        portList
 
-	monitorPort    int
-	monitorURL     string
-	monitorTimeout time.Duration
-	monitorCommand string
-	noMonitor      bool
+	monitor, startup, readiness checkFlags
+	noMonitor                   bool
+	statuses                    string
 
 	routes   []string
 	noRoutes bool
@@ -56,11 +55,7 @@ func (f *appFlags) register(cmd *cobra.Command) {
 	fl.StringVarP(&f.user, "user", "u", "", "`USER` to run as [the image's]")
 	fl.VarP(&f.ports, "ports", "p", "TCP `PORTS` the app listens on, the first being the primary [the image's, else 8080]")
 
-	fl.IntVarP(&f.monitorPort, "monitor-port", "M", 0, "healthy while `PORT` accepts connections [the primary port]")
-	fl.StringVarP(&f.monitorURL, "monitor-url", "U", "", "healthy while GET `PORT:/PATH` answers 2xx or 3xx")
-	fl.StringVar(&f.monitorCommand, "monitor-command", "", "healthy while `COMMAND` in the instance ends with 0")
-	fl.BoolVar(&f.noMonitor, "no-monitor", false, "healthy while the process runs")
-	fl.DurationVar(&f.monitorTimeout, "monitor-timeout", app.DefaultCheckTimeout, "`DURATION` one check may take")
+	f.registerChecks(fl)
 	fl.DurationVar(&f.startTimeout, "start-timeout", app.DefaultStartTimeout, "`DURATION` an instance may take to become healthy")
 	fl.DurationVar(&f.stopGrace, "stop-grace", app.DefaultStopGrace, "`DURATION` between the stop signal and the kill")
 
@@ -75,10 +70,33 @@ func (f *appFlags) register(cmd *cobra.Command) {
 	}
 }
 
+// registerChecks gives fl the flags of the checks.
+func (f *appFlags) registerChecks(fl *pflag.FlagSet) {
+	m, r := &f.monitor, &f.readiness
+	m.prefix = "monitor"
+	fl.IntVarP(&m.port, "monitor-port", "M", 0, "healthy while `PORT` accepts connections [the primary port]")
+	fl.StringVarP(&m.url, "monitor-url", "U", "", "healthy while GET `PORT:/PATH` answers 2xx or 3xx")
+	fl.StringVar(&m.command, "monitor-command", "", "healthy while `COMMAND` in the instance ends with 0")
+	fl.BoolVar(&f.noMonitor, "no-monitor", false, "healthy while the process runs")
+	fl.DurationVar(&m.timeout, "monitor-timeout", app.DefaultCheckTimeout, "`DURATION` one check may take")
+	fl.DurationVar(&m.interval, "monitor-interval", 0, "`DURATION` between checks of a healthy instance [5s]")
+	fl.IntVar(&m.failures, "monitor-failures", 0, "an instance is restarted after `N` failed checks in a row [3]")
+	fl.StringVar(&f.statuses, "monitor-statuses", "", "`CODES` that all checks by URL accept, as 200-299,401 [200-399]")
+
+	f.startup.register(fl, "startup", "has come up when")
+	fl.DurationVar(&f.startup.interval, "startup-interval", 0, "`DURATION` between checks of a starting instance [250ms]")
+	r.register(fl, "readiness", "gets requests while")
+	fl.DurationVar(&r.timeout, "readiness-timeout", 0, "`DURATION` one such check may take [1s]")
+	fl.DurationVar(&r.interval, "readiness-interval", 0, "`DURATION` between such checks [5s]")
+	fl.IntVar(&r.failures, "readiness-failures", 0, "no more requests after `N` failed such checks in a row [3]")
+}
+
 // conflict returns a failure if flags contradict each other.
 func (f *appFlags) conflict(cmd *cobra.Command) error {
 	return cmp.Or(
-		exclusive(cmd, "monitor-port", "monitor-url", "monitor-command", "no-monitor"),
+		f.monitor.conflict(cmd, "no-monitor"),
+		f.startup.conflict(cmd),
+		f.readiness.conflict(cmd),
 		exclusive(cmd, "http-route", "no-routes"),
 		exclusive(cmd, "user", "run-as-root"),
 	)
@@ -102,8 +120,7 @@ func (f *appFlags) build(name, image string, command []string) (app.App, error) 
 	if f.root {
 		a.User = "root"
 	}
-	var err error
-	if a.Check, err = f.check(); err != nil {
+	if err := f.checks(&a); err != nil {
 		return app.App{}, err
 	}
 	for _, text := range f.routes {
@@ -113,32 +130,9 @@ func (f *appFlags) build(name, image string, command []string) (app.App, error) 
 		}
 		a.Routes = append(a.Routes, r)
 	}
+	var err error
 	a.Env, err = f.environment()
 	return a, err
-}
-
-func (f *appFlags) check() (app.Check, error) {
-	c := app.Check{Type: app.CheckPort, Port: f.monitorPort, Timeout: app.Duration(f.monitorTimeout)}
-	switch {
-	case f.noMonitor:
-		c.Type = app.CheckNone
-	case f.monitorCommand != "":
-		c.Type, c.Command = app.CheckCommand, f.monitorCommand
-	case f.monitorURL != "":
-		port, path, ok := strings.Cut(f.monitorURL, "/")
-		c.Type, c.Path = app.CheckHTTP, "/"+path
-		port = strings.TrimSuffix(port, ":")
-		if port != "" {
-			var err error
-			if c.Port, err = parsePort(port); err != nil {
-				ok = false
-			}
-		}
-		if !ok {
-			return c, fmt.Errorf("--monitor-url %q: must be PORT:/PATH, such as 8080:/health", f.monitorURL)
-		}
-	}
-	return c, nil
 }
 
 // environment returns the variables of the file and, going before them, of the

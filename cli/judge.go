@@ -40,7 +40,7 @@ func (j *judge) look(s app.Status, now time.Time) (done bool, err error) {
 		case in.Stray:
 		case !wanted(in, s.App) || in.Revision != s.App.Revision:
 			leftOver = true
-		case in.State == app.Running && j.stable(in, s.App.Check, now):
+		case in.State == app.Running && !in.Unready && j.stable(in, s.App.Check, now):
 			up[in.Index] = true
 		}
 	}
@@ -120,7 +120,7 @@ func late(s app.Status, timeout time.Duration, now time.Time) *failure {
 	const most = 5
 	var lines []string
 	for _, in := range s.Instances {
-		if in.State == app.Running && wanted(in, s.App) || in.Stray {
+		if in.State == app.Running && !in.Unready && wanted(in, s.App) || in.Stray {
 			continue
 		}
 		line := fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, stateField(in).text)

@@ -42,6 +42,7 @@ func TestJudge(t *testing.T) {
 		{name: "no check, stands", want: 1, check: app.CheckNone, instances: []app.Instance{up(0)}, wait: steadyFor, done: true},
 		{name: "crashed before, just up", want: 1, instances: []app.Instance{with(up(0), func(in *app.Instance) { in.Crashes = 9 })}},
 		{name: "crashed before, stands", want: 1, instances: []app.Instance{with(up(0), func(in *app.Instance) { in.Crashes = 9 })}, wait: steadyFor, done: true},
+		{name: "up but not ready", want: 1, instances: []app.Instance{with(up(0), func(in *app.Instance) { in.Unready = true })}},
 		{name: "crashed twice", want: 1, instances: []app.Instance{crashed(2, "exited with code 1")}},
 		{name: "crash loop", want: 1, instances: []app.Instance{crashed(3, "exited with code 1")}, code: exitCommand},
 		{name: "crash loop, on its next try", want: 1, instances: []app.Instance{with(crashed(3, "exited with code 1"), func(in *app.Instance) { in.State = app.Claimed })}, code: exitCommand},

@@ -65,6 +65,8 @@ func changeText(s *screen, in app.Instance) string {
 		text += fmt.Sprintf(" (%d) on %s: %s", in.Crashes, in.Cell, s.clean(in.Reason))
 	case in.State == app.Unclaimed && in.Reason != "":
 		text += ": " + s.clean(in.Reason)
+	case in.State == app.Running && in.Unready && in.Reason != "":
+		text += fmt.Sprintf(" on %s: %s", in.Cell, s.clean(in.Reason))
 	case in.State == app.Claimed && in.Crashes > 0:
 		text += fmt.Sprintf(" on %s, start %d after a crash: %s", in.Cell, in.Crashes+1, s.clean(in.Reason))
 	case in.Cell != "":

@@ -68,6 +68,12 @@ func (v statusView) header(w *screen, s app.Status) {
 	line("CPU weight", a.CPUWeight)
 	line("Ports", portsText(s))
 	line("Check", checkText(a.Check))
+	if a.Startup != nil {
+		line("Startup", checkText(*a.Startup))
+	}
+	if a.Readiness != nil {
+		line("Readiness", checkText(*a.Readiness))
+	}
 	if len(a.Command) > 0 {
 		line("Command", commandText(a.Command))
 	}
@@ -160,7 +166,17 @@ func checkText(c app.Check) string {
 	default:
 		text = "connect to " + port
 	}
-	return text + ", timeout " + c.Timeout.String()
+	text += ", timeout " + c.Timeout.String()
+	if c.Interval != 0 {
+		text += ", every " + c.Interval.String()
+	}
+	if c.Failures != 0 {
+		text += fmt.Sprintf(", fails after %d in a row", c.Failures)
+	}
+	if c.Statuses != "" {
+		text += ", accepts " + c.Statuses
+	}
+	return text
 }
 
 // commandText returns the arguments as a shell would want them typed.
@@ -177,10 +193,10 @@ func commandText(args []string) string {
 
 func instanceTable(instances []app.Instance, now time.Time) *table {
 	var t table
-	t.head("Instance", "State", "Cell", "Address", "Crashes", "CPU", "Memory", "Uptime", "Reason")
+	t.head("Instance", "State", "Cell", "Address", "Crashes", "CPU", "Memory", "Disk", "Uptime", "Reason")
 	for _, in := range instances {
 		t.row(in.Index, stateField(in), dash(in.Cell), dash(address(in)), in.Crashes,
-			cpuText(in), memoryText(in), uptime(in, now), reasonText(in, now))
+			cpuText(in), memoryText(in), diskText(in), uptime(in, now), reasonText(in, now))
 	}
 	return &t
 }
@@ -205,6 +221,7 @@ func details(w *screen, in app.Instance, now time.Time) {
 	line("Reason", reasonText(in, now))
 	line("CPU", cpuText(in))
 	line("Memory", memoryText(in))
+	line("Disk", diskText(in))
 	line("Revision", strconv.FormatUint(in.Revision, 10))
 	t.write(w)
 }
@@ -215,6 +232,8 @@ func stateField(in app.Instance) field {
 		return field{"STRAY", red}
 	case in.Stopping:
 		return field{"STOPPING", yellow}
+	case in.State == app.Running && in.Unready:
+		return field{"UNREADY", yellow}
 	case in.State == app.Running:
 		return field{string(in.State), green}
 	case in.State == app.Claimed:
@@ -234,7 +253,7 @@ func reasonText(in app.Instance, now time.Time) string {
 		return ""
 	case in.State == app.Crashed && in.RetryAt.After(now):
 		return in.Reason + ", restart in " + ageText(in.RetryAt.Sub(now))
-	case in.State == app.Running, in.State == app.Claimed && in.Crashes > 0:
+	case in.State == app.Running && !in.Unready, in.State == app.Claimed && in.Crashes > 0:
 		return "last crash: " + in.Reason
 	}
 	return in.Reason
@@ -277,6 +296,13 @@ func memoryText(in app.Instance) string {
 		return "-"
 	}
 	return sizeText(in.MemoryBytes)
+}
+
+func diskText(in app.Instance) string {
+	if in.State != app.Running || in.DiskBytes == 0 { // not measured yet
+		return "-"
+	}
+	return sizeText(in.DiskBytes)
 }
 
 func uptime(in app.Instance, now time.Time) string {
