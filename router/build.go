@@ -10,7 +10,7 @@ import (
 )
 
 // Build returns the table for these apps. Behind a route are the instances
-// that are healthy and not on their way out, at most one of each index. An app
+// that are healthy, ready and not on their way out, at most one of each index. An app
 // without such an instance keeps its routes, with nothing behind them. When
 // several apps have the same host and path, the instances of all serve it.
 //
@@ -91,7 +91,7 @@ func (b *builder) instances(all []app.Instance) []candidate {
 	pool := make([]candidate, 0, len(all))
 	for i := range all {
 		in := &all[i]
-		if in.State != app.Running || in.Stopping || in.Stray {
+		if in.State != app.Running || in.Unready || in.Draining || in.Stopping || in.Stray {
 			continue
 		}
 		pool = append(pool, candidate{Instance: in, local: in.IP != "" && b.local(in.Cell)})

@@ -60,6 +60,8 @@ func TestBuild(t *testing.T) {
 		{"no routes", []app.Status{{App: app.App{Name: "web", NoRoutes: true}, Instances: []app.Instance{on(0, "b")}}}, ""},
 		{"no instances, ports named", []app.Status{{App: app.App{Name: "web", Ports: []int{80}}}}, "web.lab= web-80.lab="},
 		{"only claimed", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.State = app.Claimed }))}, "w.lab="},
+		{"not ready", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Unready = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
+		{"draining", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Draining = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"stopping", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Stopping = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"stray", []app.Status{web(nil, with(on(0, "b"), func(i *app.Instance) { i.Stray = true }))}, "web.lab="},
 		{"one index twice: newer revision", []app.Status{web(w, on(0, "b"), with(on(0, "c"), func(i *app.Instance) { i.Revision = 1 }))}, "w.lab=web/0@c:60000"},
