@@ -63,6 +63,8 @@ func TestBuild(t *testing.T) {
 		{"not ready", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Unready = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"draining", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Draining = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"stopping", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Stopping = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
+		{"draining", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Draining = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
+		{"not ready", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Unready = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"stray", []app.Status{web(nil, with(on(0, "b"), func(i *app.Instance) { i.Stray = true }))}, "web.lab="},
 		{"one index twice: newer revision", []app.Status{web(w, on(0, "b"), with(on(0, "c"), func(i *app.Instance) { i.Revision = 1 }))}, "w.lab=web/0@c:60000"},
 		{"one index twice: longer running", []app.Status{web(w,

@@ -24,7 +24,8 @@ type endpoint struct {
 // long as tables have it. Its connections are its own, so that none of them
 // can ever serve another instance.
 type upstream struct {
-	dialer *net.Dialer
+	dialer   *net.Dialer
+	instance string // Backend.Instance
 
 	inFlight  atomic.Int64
 	restUntil atomic.Int64 // time.Duration since Router.born; 0: not resting
@@ -52,7 +53,7 @@ func (r *Router) succeed(old *live, t *Table) (next *live, gone []*upstream) {
 		key := endpoint{b.Addr, b.Instance}
 		up := r.upstreams[key]
 		if up == nil {
-			up = &upstream{dialer: &r.dialer}
+			up = &upstream{dialer: &r.dialer, instance: b.Instance}
 		}
 		kept[key], next.upstreams[i] = up, up
 	}

@@ -41,6 +41,7 @@ type Router struct {
 
 	mu        sync.Mutex // guards upstreams; held for one Swap
 	upstreams map[endpoint]*upstream
+	leaving   map[*upstream]bool // out of the table, with requests still open
 }
 
 // New returns a Router that answers 404 until the first Swap.
@@ -70,6 +71,7 @@ func (r *Router) Swap(t *Table) {
 	r.mu.Lock()
 	next, gone := r.succeed(r.live.Load(), t)
 	r.live.Store(next)
+	r.see(gone)
 	r.mu.Unlock()
 	for _, up := range gone {
 		up.closeIdle()
@@ -88,7 +90,10 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, refusal{http.StatusBadRequest, "empty_host", "the request names no host: send a Host header"})
 		return
 	}
-	x := exchange{r: r, in: req, arrived: r.now()}
+	x := exchange{r: r, in: req, arrived: r.now(), wish: wish{host: req.Host, path: req.URL.Path}}
+	if want := req.Header["X-Cf-App-Instance"]; len(want) > 0 {
+		x.wish.addressed, x.wish.instance = true, want[0]
+	}
 	if why := x.aim(r.live.Load()); why != nil {
 		r.refuse(w, *why)
 		return
