@@ -17,6 +17,7 @@ type hello struct {
 
 	start time.Time
 	exit  chan int // takes the exit code when /exit was called
+	trial *trial
 }
 
 func (h hello) handler() http.Handler {
@@ -24,9 +25,9 @@ func (h hello) handler() http.Handler {
 	mux.HandleFunc("/{$}", h.greet)
 	mux.HandleFunc("/index", say(h.index))
 	mux.HandleFunc("/port", say(h.port))
-	mux.HandleFunc("/healthz", say("ok"))
 	mux.HandleFunc("/env", env)
 	mux.HandleFunc("/exit", h.die)
+	h.trial.handle(mux)
 	return printRequests(mux)
 }
 
@@ -84,7 +85,7 @@ func printRequests(next http.Handler) http.Handler {
 		start := time.Now()
 		rec := &recorder{w, http.StatusOK}
 		next.ServeHTTP(rec, r)
-		if r.URL.Path != "/healthz" {
+		if r.URL.Path != "/healthz" && r.URL.Path != "/ready" {
 			fmt.Printf("%s %s %d %v\n", r.Method, r.URL.Path, rec.status, time.Since(start).Round(time.Microsecond))
 		}
 	})

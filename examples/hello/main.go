@@ -6,7 +6,16 @@
 //	/port      the port it listens on
 //	/env       its environment, NAME=value a line; ?json=true as JSON
 //	/exit      answers and dies with exit code 1; ?code=N with another
-//	/healthz   ok
+//	/healthz   ok; 503 after ?set=false, until ?set=true
+//	/ready     likewise
+//
+// To see what the platform does with an app that goes mad:
+//
+//	/eat?mb=N   takes so much memory and keeps it
+//	/fill?mb=N  writes a file of this size
+//	/fork       starts processes without end
+//
+// With IGNORE_TERM=1 in its environment it does not care for SIGTERM.
 package main
 
 import (
@@ -26,8 +35,14 @@ import (
 const stopGrace = 5 * time.Second
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "fork" {
+		forkForEver()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if os.Getenv("IGNORE_TERM") != "" {
+		ctx = context.WithoutCancel(ctx)
+	}
 	os.Exit(serve(ctx, fromEnv(os.Getenv)))
 }
 
@@ -48,6 +63,7 @@ func fromEnv(getenv func(string) string) hello {
 		port:  or("PORT"),
 		start: time.Now(),
 		exit:  make(chan int, 1),
+		trial: &trial{},
 	}
 	var vcap struct {
 		Name string `json:"application_name"`
