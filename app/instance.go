@@ -62,6 +62,9 @@ type Instance struct {
 	RetryAt  time.Time `json:"retry_at,omitzero"`  // of a Crashed one
 	Pull     *Pull     `json:"pull,omitempty"`     // while the image is pulled
 
+	MemoryMB int `json:"memory_mb,omitempty"` // its limits, in MiB; 0: none
+	DiskMB   int `json:"disk_mb,omitempty"`
+
 	IP    string     `json:"ip,omitempty"`    // of the container, reachable from its cell only
 	Host  string     `json:"host,omitempty"`  // of the cell, where Ports[i].Host can be reached
 	Ports []PortPair `json:"ports,omitempty"` // the first is the primary

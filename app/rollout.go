@@ -64,3 +64,11 @@ type CellOrder struct {
 
 // DefaultDrainInFlight is how many instances leave a draining cell at a time.
 const DefaultDrainInFlight = 4
+
+// Desired is all that a store holds.
+type Desired struct {
+	Apps       []App
+	Placements []Placement
+	Revisions  []Revision
+	Orders     []CellOrder
+}

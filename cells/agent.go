@@ -160,7 +160,8 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 	wanted := make(map[string]bool, len(w.Assigned))
 	for _, as := range w.Assigned {
 		wanted[as.ID] = true
-		if _, ok := a.instances[as.ID]; ok {
+		if in, ok := a.instances[as.ID]; ok {
+			in.assign(w.Store, as)
 			continue
 		}
 		in := newInstance(a, record{Store: w.Store, Assignment: as})
@@ -168,9 +169,7 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 		a.add(ctx, in)
 	}
 	for id, in := range a.instances {
-		mine := in.rec.Store == w.Store
-		in.setStray(!mine)
-		if mine && !wanted[id] {
+		if in.claim(w.Store) && !wanted[id] || slices.Contains(w.Discard, id) {
 			in.cancel(errUnwanted)
 		}
 	}

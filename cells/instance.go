@@ -31,8 +31,11 @@ type instance struct {
 	retryAt   time.Time // when the next start is due
 	healthyAt time.Time // since when the container has been healthy; zero: it is not yet
 
+	writing sync.Mutex // held while the record is written; taken before mu
+
 	mu       sync.Mutex // guards what follows; rec is written by run only, and by check while the container runs
 	rec      record
+	owner    owner // of the record when it is written
 	view     app.Instance
 	lastCPU  time.Duration
 	lastTime time.Time
@@ -40,7 +43,7 @@ type instance struct {
 
 func newInstance(a *Agent, rec record) *instance {
 	as, now := rec.Assignment, time.Now()
-	in := &instance{agent: a, rec: rec, retryAt: now.Add(still(rec.RetryAt, now)), view: app.Instance{
+	in := &instance{agent: a, rec: rec, owner: owner{rec.Store, as.App}, retryAt: now.Add(still(rec.RetryAt, now)), view: app.Instance{
 		ID: as.ID, App: as.App.Name, Index: as.Index, Revision: as.App.Revision, GUID: rec.GUID, Cell: a.cfg.ID,
 		State: app.Claimed, Since: now.UTC(), Crashes: rec.Crashes, Reason: rec.Reason, RetryAt: rec.RetryAt, Host: a.cfg.Host,
 		MemoryMB: as.App.MemoryMB, DiskMB: as.App.DiskMB,
@@ -275,9 +278,12 @@ func (in *instance) removeOnce() error {
 
 // keep changes the record and writes it.
 func (in *instance) keep(change func(*record)) error {
+	in.writing.Lock()
+	defer in.writing.Unlock()
 	in.mu.Lock()
 	change(&in.rec)
 	rec := in.rec
+	rec.Store, rec.Assignment.App = in.owner.store, in.owner.app
 	in.mu.Unlock()
 	return in.agent.records.save(rec)
 }
@@ -296,12 +302,6 @@ func (in *instance) show(change func(*app.Instance)) {
 	change(&in.view)
 	in.mu.Unlock()
 	in.agent.changed()
-}
-
-func (in *instance) setStray(stray bool) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.view.Stray = stray
 }
 
 // snapshot returns what is reported.

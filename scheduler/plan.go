@@ -2,203 +2,176 @@ package scheduler
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"lattice/app"
 )
 
-// A Decision is what has to change so that every app gets its instances.
-type Decision struct {
-	Stop    []app.Placement // no longer wanted, or on a dead cell
-	Start   []app.Placement // without ID and time: whoever acts on it gives them
-	Refused []Refusal       // instances that fit nowhere now
+// Facts is what a plan is made of. Plan changes nothing of it.
+type Facts struct {
+	Apps      []app.App
+	Revisions map[app.RevisionKey]*app.App // the specs that Apps and Placed name
+	Placed    []Placed
+	Leaving   []Leaving // what still takes room though it is no longer placed
+	Cells     []app.Cell
+	Orders    map[string]app.CellOrder // by cell; only of draining ones
 }
 
-// A Refusal says why an instance has no cell.
+// A Placed is a placement with what is known of its instance.
+type Placed struct {
+	app.Placement
+	Health  Health
+	Crashes int
+	Reason  string // of the last crash
+	Busy    bool   // requests may be open, or may still come because routers have not dropped it yet
+}
+
+// Health is whether an instance can serve.
+type Health int
+
+// From the worst to the best.
+const (
+	Ill     Health = iota // reported as starting, crashed or not ready
+	Unknown               // not reported since the brain started, or its cell is suspect
+	Healthy
+)
+
+// Leaving is an instance that is being stopped.
+type Leaving struct {
+	Cell             string
+	MemoryMB, DiskMB int
+}
+
+// A Decision is what has to change so that every app gets its instances.
+type Decision struct {
+	Stop     []app.Placement // no longer wanted, or on a dead cell
+	Retired  []app.Placement // all that shall be out of the router now; they are stopped when no longer busy
+	Start    []app.Placement // without ID and time: whoever acts on it gives them
+	Refused  []Refusal       // instances that fit nowhere now
+	Rollouts []Turn
+}
+
+// A Refusal says why an instance has no cell, or none to move to.
 type Refusal struct {
 	App    string
 	Index  int
 	Reason string
 }
 
+// A Turn is a rollout that has come to another state.
+type Turn struct {
+	App    string
+	State  app.RolloutState
+	Reason string
+}
+
 // Plan compares the apps with their placements and decides what to change.
 //
-// It never moves a placement that is wanted from a cell that is not dead. A
-// placement on a dead cell, or on one that cells doesn't name, is replaced. Of
-// the alive cells with room it takes the zone with the fewest instances of the
-// app, then the cell with the fewest, then the one least used (mean of memory,
-// disk and container share), then the lowest ID. The first instance of every
-// app is placed before any second one, larger apps before smaller. Equal input
-// in any order gives equal output.
-func Plan(apps []app.App, have []app.Placement, cells []app.Cell) Decision {
-	var d Decision
-	f := newFleet(cells)
-	kept := keep(apps, have, f, &d)
-	for _, w := range missing(apps, kept) {
-		c := f.best(w.app)
-		if c == nil {
-			d.Refused = append(d.Refused, Refusal{w.app.Name, w.index, f.explain(w.app)})
-			continue
-		}
-		f.take(c, w.app)
-		d.Start = append(d.Start, app.Placement{App: w.app.Name, Index: w.index, Cell: c.ID, Revision: w.app.Revision})
+// It keeps one good placement for each index: of the wanted revision, on a cell
+// that is neither dead nor draining, and not asked to be replaced. A placement
+// on a dead cell, or on one that Facts doesn't name, is dropped at once. One
+// that is not good stays until a good one of its index is healthy, a few at a
+// time; then it is retired, and stopped when it is no longer busy. So nothing
+// healthy is taken away before its successor serves, except by the strategy
+// Recreate.
+//
+// Of the alive cells with room it takes the zone with the fewest instances of
+// the app, then the cell with the fewest, then the one least used (mean of
+// memory, disk and container share), then the lowest ID. Missing instances come
+// before replacements, the first instance of every app before any second one,
+// larger apps before smaller. Equal input in any order gives equal output.
+func Plan(facts Facts) Decision {
+	p := planner{Facts: facts, fleet: newFleet(facts.Cells, facts.Leaving)}
+	for _, g := range p.groups() {
+		p.settle(g)
 	}
-	return d
+	rankWishes(p.missing)
+	p.place(p.missing)
+	p.place(p.affordable())
+	return p.d
 }
 
-// slot names one instance of one app.
-type slot struct {
-	app   string
+type planner struct {
+	Facts
+	fleet *fleet
+	d     Decision
+
+	missing  []wish // indices without a placement
+	replaced []wish // indices whose placement is not good
+}
+
+// A wish is an instance to be placed.
+type wish struct {
+	group *group
+	spec  *app.App
 	index int
+	from  *host // the draining cell it shall leave, if that is the only reason
 }
 
-// keep books the placements that stay and puts the others in d.Stop.
-func keep(apps []app.App, have []app.Placement, f *fleet, d *Decision) map[slot]bool {
-	byName := make(map[string]*app.App, len(apps))
-	for i := range apps {
-		byName[apps[i].Name] = &apps[i]
+// A group is an app with its placements by index.
+type group struct {
+	app    *app.App // nil: it was removed
+	slots  map[int][]*Placed
+	moving int  // indices that are changing to another revision
+	stale  bool // a placement of another revision is left
+}
+
+// groups sorts the placements by app and index, books their room, and drops
+// those that are on dead cells or of no app. It returns the apps by name.
+func (p *planner) groups() []*group {
+	byName := make(map[string]*group, len(p.Apps))
+	all := make([]*group, 0, len(p.Apps))
+	for i := range p.Apps {
+		g := &group{app: &p.Apps[i], slots: map[int][]*Placed{}}
+		byName[g.app.Name] = g
+		all = append(all, g)
 	}
-	have = slices.Clone(have)
-	slices.SortFunc(have, func(a, b app.Placement) int {
+	slices.SortFunc(all, func(a, b *group) int { return strings.Compare(a.app.Name, b.app.Name) })
+	placed := make([]*Placed, len(p.Placed))
+	for i := range p.Placed {
+		placed[i] = &p.Placed[i]
+	}
+	slices.SortFunc(placed, func(a, b *Placed) int {
 		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), a.At.Compare(b.At), strings.Compare(a.ID, b.ID))
 	})
-	kept := make(map[slot]bool, len(have))
-	for _, p := range have {
-		a, c, at := byName[p.App], f.byID[p.Cell], slot{p.App, p.Index}
-		if a == nil || p.Index >= a.Instances || kept[at] || c == nil || c.State == app.CellDead {
-			d.Stop = append(d.Stop, p)
+	for _, x := range placed {
+		g, c := byName[x.App], p.fleet.byID[x.Cell]
+		if g == nil || c == nil || c.State == app.CellDead {
+			p.d.Stop = append(p.d.Stop, x.Placement)
 			continue
 		}
-		kept[at] = true
-		f.take(c, a)
+		p.fleet.take(c, p.spec(x.App, x.Revision, g.app))
+		g.slots[x.Index] = append(g.slots[x.Index], x)
 	}
-	return kept
+	return all
 }
 
-type wish struct {
-	app   *app.App
-	index int
+// spec returns the app as it was at a revision; without such, as it is now.
+func (p *planner) spec(name string, revision uint64, now *app.App) *app.App {
+	if a, ok := p.Revisions[app.RevisionKey{App: name, Number: revision}]; ok {
+		return a
+	}
+	return now
 }
 
-// missing lists the instances without a placement, most important first.
-func missing(apps []app.App, kept map[slot]bool) []wish {
-	var ws []wish
-	for n := range apps {
-		a := &apps[n]
-		for i := range a.Instances {
-			if !kept[slot{a.Name, i}] {
-				ws = append(ws, wish{a, i})
-			}
+// place finds cells for wishes, most important first.
+func (p *planner) place(ws []wish) {
+	for _, w := range ws {
+		c := p.fleet.best(w.spec)
+		if c == nil {
+			p.d.Refused = append(p.d.Refused, Refusal{w.spec.Name, w.index, p.fleet.explain(w.spec)})
+			continue
 		}
+		p.fleet.take(c, w.spec)
+		p.d.Start = append(p.d.Start, app.Placement{App: w.spec.Name, Index: w.index, Cell: c.ID, Revision: w.spec.Revision})
 	}
+}
+
+// rankWishes sorts wishes by importance.
+func rankWishes(ws []wish) {
 	slices.SortFunc(ws, func(a, b wish) int {
-		return cmp.Or(cmp.Compare(min(a.index, 1), min(b.index, 1)), cmp.Compare(b.app.MemoryMB, a.app.MemoryMB),
-			strings.Compare(a.app.Name, b.app.Name), cmp.Compare(a.index, b.index))
+		return cmp.Or(cmp.Compare(min(a.index, 1), min(b.index, 1)), cmp.Compare(b.spec.MemoryMB, a.spec.MemoryMB),
+			strings.Compare(a.spec.Name, b.spec.Name), cmp.Compare(a.index, b.index))
 	})
-	return ws
-}
-
-// fleet is the cells with what is booked on them while a plan is made.
-type fleet struct {
-	cells []*host // by ID
-	byID  map[string]*host
-	zones map[zoneApp]int // instances of an app in a zone
-}
-
-type zoneApp struct{ zone, app string }
-
-type host struct {
-	app.Cell                // Used is what is booked
-	apps     map[string]int // instances by app
-}
-
-func newFleet(cells []app.Cell) *fleet {
-	f := &fleet{byID: make(map[string]*host, len(cells)), zones: map[zoneApp]int{}}
-	for _, c := range cells {
-		h := &host{Cell: c, apps: map[string]int{}}
-		h.Used = app.Resources{}
-		f.cells = append(f.cells, h)
-		f.byID[c.ID] = h
-	}
-	slices.SortFunc(f.cells, func(a, b *host) int { return strings.Compare(a.ID, b.ID) })
-	return f
-}
-
-func (f *fleet) take(h *host, a *app.App) {
-	h.Used.MemoryMB += a.MemoryMB
-	h.Used.DiskMB += a.DiskMB
-	h.Used.Containers++
-	h.apps[a.Name]++
-	f.zones[zoneApp{h.Zone, a.Name}]++
-}
-
-// best returns the cell to take for one more instance of a, or nil.
-func (f *fleet) best(a *app.App) *host {
-	var best *host
-	for _, h := range f.cells {
-		if h.State == app.CellAlive && h.lacks(a) == "" && (best == nil || f.rank(h, best, a) < 0) {
-			best = h
-		}
-	}
-	return best
-}
-
-func (f *fleet) rank(x, y *host, a *app.App) int {
-	return cmp.Or(
-		cmp.Compare(f.zones[zoneApp{x.Zone, a.Name}], f.zones[zoneApp{y.Zone, a.Name}]),
-		cmp.Compare(x.apps[a.Name], y.apps[a.Name]),
-		cmp.Compare(x.load(), y.load()),
-	)
-}
-
-// load is the mean share of what is booked, 0 to 1.
-func (h *host) load() float64 {
-	share := func(used, of int) float64 { return float64(used) / float64(max(of, 1)) }
-	return (share(h.Used.MemoryMB, h.Capacity.MemoryMB) + share(h.Used.DiskMB, h.Capacity.DiskMB) +
-		share(h.Used.Containers, h.Capacity.Containers)) / 3
-}
-
-// lacks says what h has too little of for a, or "".
-func (h *host) lacks(a *app.App) string {
-	switch {
-	case h.Capacity.Containers-h.Used.Containers < 1:
-		return fmt.Sprintf("runs its %d containers", h.Capacity.Containers)
-	case h.Capacity.MemoryMB-h.Used.MemoryMB < a.MemoryMB:
-		return fmt.Sprintf("has %d of %d MiB memory free", max(0, h.Capacity.MemoryMB-h.Used.MemoryMB), h.Capacity.MemoryMB)
-	case h.Capacity.DiskMB-h.Used.DiskMB < a.DiskMB:
-		return fmt.Sprintf("has %d of %d MiB disk free", max(0, h.Capacity.DiskMB-h.Used.DiskMB), h.Capacity.DiskMB)
-	}
-	return ""
-}
-
-// explained is how many cells a refusal names.
-const explained = 5
-
-// explain says why a fits on no cell.
-func (f *fleet) explain(a *app.App) string {
-	if len(f.cells) == 0 {
-		return "no cell has joined yet"
-	}
-	need := fmt.Sprintf("needs %d MiB memory", a.MemoryMB)
-	if a.DiskMB > 0 {
-		need += fmt.Sprintf(" and %d MiB disk", a.DiskMB)
-	}
-	var why []string
-	for i, h := range f.cells {
-		if i == explained {
-			why = append(why, fmt.Sprintf("and %d more cells", len(f.cells)-i))
-			break
-		}
-		switch h.State {
-		case app.CellAlive:
-			why = append(why, h.ID+" "+h.lacks(a))
-		case app.CellSuspect:
-			why = append(why, h.ID+" does not answer")
-		case app.CellDead:
-			why = append(why, h.ID+" is dead")
-		}
-	}
-	return need + ": " + strings.Join(why, "; ")
 }

@@ -1,13 +1,9 @@
 package scheduler
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +14,7 @@ import (
 // and returns when the change is on disk.
 type Store interface {
 	ID() string
-	Load() ([]app.App, []app.Placement, error)
+	Load() (app.Desired, error)
 	Commit(app.Change) error
 }
 
@@ -26,20 +22,24 @@ type Store interface {
 // that is closed when that changes. Cells that are gone are left out.
 type Members func() (cells []app.Cell, changed <-chan struct{})
 
-// Config of a Scheduler. All fields are needed.
+// Config of a Scheduler. All fields are needed but Open.
 type Config struct {
 	Store   Store
 	Members Members
 	Domain  string        // of the cluster
 	Grace   time.Duration // how long after our start a cell that has instances may take to be there
-	Log     *slog.Logger
+	// Open returns how many requests an instance is serving, also after it
+	// was taken out of the routes. Nil: none.
+	Open func(app.Instance) int
+	Log  *slog.Logger
 }
 
 // safetyTick is how often the loop plans though nobody asked for it.
 const safetyTick = 10 * time.Second
 
 // A Scheduler holds desired state and what is observed, and makes them meet.
-// All methods may be called concurrently; what they return is the caller's.
+// All methods may be called concurrently; what they return is the caller's,
+// though it must not change what pointers and maps in it lead to.
 type Scheduler struct {
 	cfg     Config
 	started time.Time
@@ -49,27 +49,43 @@ type Scheduler struct {
 
 	mu         sync.Mutex // guards what follows; never held over a write
 	apps       map[string]app.App
-	placements map[string]app.Placement // by ID
+	revisions  map[app.RevisionKey]app.Revision
+	specs      map[app.RevisionKey]*app.App // of revisions
+	orders     map[string]app.CellOrder     // by cell
+	placements map[string]app.Placement     // by ID
+	retired    map[string]time.Time         // placements that are out of the router, since when
 	refused    map[slot]string
-	reports    map[string][]app.Instance // by cell
-	seen       map[string]app.Cell       // last heard of, also when gone
-	revision   uint64                    // of Work
-	changed    chan struct{}             // closed at the next change
-	work       map[string]chan struct{}  // by cell; closed at the next change of its work
+	reports    map[string]app.Report      // by cell, instances in order
+	discard    map[string]map[string]bool // strays to be stopped, by cell and ID
+	seen       map[string]app.Cell        // last heard of, also when gone
+	revision   uint64                     // of Work
+	changed    chan struct{}              // closed at the next change
+	work       map[string]chan struct{}   // by cell; closed at the next change of its work
+}
+
+// slot names one instance of one app.
+type slot struct {
+	app   string
+	index int
 }
 
 // New returns a Scheduler with what the store holds. It plans nothing before Run.
 func New(cfg Config) (*Scheduler, error) {
-	apps, placements, err := cfg.Store.Load()
+	desired, err := cfg.Store.Load()
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Open == nil {
+		cfg.Open = func(app.Instance) int { return 0 }
+	}
 	s := &Scheduler{
 		cfg: cfg, started: time.Now(), poke: make(chan struct{}, 1), changed: make(chan struct{}),
-		apps: map[string]app.App{}, placements: map[string]app.Placement{}, refused: map[slot]string{},
-		reports: map[string][]app.Instance{}, seen: map[string]app.Cell{}, work: map[string]chan struct{}{},
+		apps: map[string]app.App{}, revisions: map[app.RevisionKey]app.Revision{}, specs: map[app.RevisionKey]*app.App{},
+		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
+		refused: map[slot]string{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
+		seen: map[string]app.Cell{}, work: map[string]chan struct{}{},
 	}
-	s.adopt(app.Change{PutApps: apps, PutPlacements: placements})
+	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders})
 	return s, nil
 }
 
@@ -88,16 +104,20 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return nil
 		case <-s.poke:
 		case <-moved:
-		case <-s.expiry():
+		case <-s.due():
 		case <-tick.C:
 		}
 	}
 }
 
-// expiry fires when the next absent cell has used up its grace.
-func (s *Scheduler) expiry() <-chan time.Time {
+// due fires when time alone changes the facts: when cells that were never met
+// have used up their grace, or a retired instance may have become idle.
+func (s *Scheduler) due() <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.retired) > 0 {
+		return time.After(lookAgain)
+	}
 	if left := s.cfg.Grace - time.Since(s.started); left > 0 {
 		return time.After(left)
 	}
@@ -108,8 +128,7 @@ func (s *Scheduler) expiry() <-chan time.Time {
 func (s *Scheduler) round(cells []app.Cell) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	apps, placements := s.facts(cells)
-	d := Plan(apps, placements, s.withAbsent(cells, placements))
+	d := Plan(s.facts(cells, time.Now()))
 	var c app.Change
 	for _, p := range d.Stop {
 		c.DeletePlacements = append(c.DeletePlacements, p.ID)
@@ -120,78 +139,18 @@ func (s *Scheduler) round(cells []app.Cell) error {
 		c.PutPlacements = append(c.PutPlacements, p)
 		s.cfg.Log.Info("instance placed", "app", p.App, "instance", p.Index, "cell", p.Cell)
 	}
+	for _, t := range d.Rollouts {
+		s.cfg.Log.Info("rollout changed", "app", t.App, "state", t.State, "reason", t.Reason)
+		c.PutApps = append(c.PutApps, s.turned(t))
+	}
 	if err := s.commit(c); err != nil {
 		return err
 	}
-	s.refuse(d.Refused)
+	s.observe(d.Refused, d.Retired)
+	if len(d.Rollouts)+len(d.Stop) > 0 {
+		s.plan() // there may be more to do now
+	}
 	return nil
-}
-
-// facts takes note of who is there and returns what to plan with.
-func (s *Scheduler) facts(cells []app.Cell) ([]app.App, []app.Placement) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := maps.Clone(s.seen)
-	for id, c := range s.seen {
-		c.State = app.CellDead
-		s.seen[id] = c
-	}
-	for _, c := range cells {
-		s.seen[c.ID] = c
-	}
-	s.forget(before)
-	if !maps.EqualFunc(before, s.seen, sameCell) {
-		s.announce()
-	}
-	return slices.Collect(maps.Values(s.apps)), slices.Collect(maps.Values(s.placements))
-}
-
-// sameCell compares what others can see of a cell.
-func sameCell(a, b app.Cell) bool {
-	return a.State == b.State && a.Capacity == b.Capacity && a.Address == b.Address && a.Zone == b.Zone &&
-		a.Version == b.Version && maps.Equal(a.Labels, b.Labels)
-}
-
-// forget drops what cells reported that have just died, and dead cells that
-// nothing is placed on.
-func (s *Scheduler) forget(before map[string]app.Cell) {
-	needed := map[string]bool{}
-	for _, p := range s.placements {
-		needed[p.Cell] = true
-	}
-	for id, c := range s.seen {
-		if c.State == app.CellDead && before[id].State != app.CellDead {
-			delete(s.reports, id)
-		}
-		if c.State == app.CellDead && !needed[id] {
-			delete(s.seen, id)
-		}
-	}
-}
-
-// withAbsent adds the cells that have placements and are not there. One that
-// this brain has met is dead. One that it has not may not have heard of our
-// start yet: until the grace is over it counts as suspect.
-func (s *Scheduler) withAbsent(cells []app.Cell, placements []app.Placement) []app.Cell {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := make(map[string]bool, len(cells))
-	for _, c := range cells {
-		known[c.ID] = true
-	}
-	all := slices.Clone(cells)
-	for _, p := range placements {
-		if known[p.Cell] {
-			continue
-		}
-		known[p.Cell] = true
-		c := app.Cell{ID: p.Cell, State: app.CellSuspect}
-		if _, met := s.seen[p.Cell]; met || time.Since(s.started) >= s.cfg.Grace {
-			c.State = app.CellDead
-		}
-		all = append(all, c)
-	}
-	return all
 }
 
 // commit writes c and then shows it. The caller holds s.write.
@@ -210,12 +169,40 @@ func (s *Scheduler) commit(c app.Change) error {
 func (s *Scheduler) adopt(c app.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range c.PutApps {
-		s.apps[a.Name] = a
-	}
 	for _, name := range c.DeleteApps {
 		delete(s.apps, name)
+		maps.DeleteFunc(s.revisions, func(k app.RevisionKey, _ app.Revision) bool { return k.App == name })
+		maps.DeleteFunc(s.specs, func(k app.RevisionKey, _ *app.App) bool { return k.App == name })
 	}
+	for _, k := range c.DeleteRevisions {
+		delete(s.revisions, k)
+		delete(s.specs, k)
+	}
+	for _, a := range c.PutApps {
+		s.apps[a.Name] = a
+		for _, p := range s.placements {
+			if p.App == a.Name {
+				s.announceWork(p.Cell) // it keeps the app as it is now
+			}
+		}
+	}
+	for _, r := range c.PutRevisions {
+		k := app.RevisionKey{App: r.App.Name, Number: r.App.Revision}
+		s.revisions[k] = r
+		s.specs[k] = &r.App
+	}
+	s.adoptPlacements(c)
+	for _, cell := range c.DeleteOrders {
+		delete(s.orders, cell)
+	}
+	for _, o := range c.PutOrders {
+		s.orders[o.Cell] = o
+	}
+	s.revision++
+	s.announce()
+}
+
+func (s *Scheduler) adoptPlacements(c app.Change) {
 	for _, p := range c.PutPlacements {
 		s.placements[p.ID] = p
 		delete(s.refused, slot{p.App, p.Index})
@@ -224,21 +211,27 @@ func (s *Scheduler) adopt(c app.Change) {
 	for _, id := range c.DeletePlacements {
 		s.announceWork(s.placements[id].Cell)
 		delete(s.placements, id)
+		delete(s.retired, id)
 	}
-	s.revision++
-	s.announce()
 }
 
-// refuse replaces the list of instances that fit nowhere.
-func (s *Scheduler) refuse(rs []Refusal) {
+// observe takes over what a plan found out and needs no writing: the instances
+// that fit nowhere, and those that shall be out of the router.
+func (s *Scheduler) observe(refused []Refusal, retired []app.Placement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	refused := make(map[slot]string, len(rs))
-	for _, r := range rs {
-		refused[slot{r.App, r.Index}] = r.Reason
+	why := make(map[slot]string, len(refused))
+	for _, r := range refused {
+		why[slot{r.App, r.Index}] = r.Reason
 	}
-	if !maps.Equal(refused, s.refused) {
-		s.refused = refused
+	out := make(map[string]time.Time, len(retired))
+	for _, p := range retired {
+		if out[p.ID] = time.Now(); !s.retired[p.ID].IsZero() {
+			out[p.ID] = s.retired[p.ID]
+		}
+	}
+	if !maps.Equal(why, s.refused) || !maps.Equal(out, s.retired) {
+		s.refused, s.retired = why, out
 		s.announce()
 	}
 }
@@ -282,81 +275,4 @@ func (s *Scheduler) plan() {
 	case s.poke <- struct{}{}:
 	default: // one is asked for already
 	}
-}
-
-// Create adds an app and returns it as stored. It is app.ErrExists when the
-// name is taken. a must be valid.
-func (s *Scheduler) Create(_ context.Context, a app.App) (app.App, error) {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if _, taken := s.app(a.Name); taken {
-		return app.App{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
-	}
-	a.Revision, a.CreatedAt = 1, time.Now().UTC()
-	if err := s.commit(app.Change{PutApps: []app.App{a}}); err != nil {
-		return app.App{}, err
-	}
-	s.plan()
-	return a, nil
-}
-
-// Scale sets how many instances of an app there shall be and returns the app.
-// It is app.ErrNotFound when there is none of that name.
-func (s *Scheduler) Scale(_ context.Context, name string, instances int) (app.App, error) {
-	s.write.Lock()
-	defer s.write.Unlock()
-	a, ok := s.app(name)
-	if !ok {
-		return app.App{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
-	}
-	a.Instances = instances
-	if err := app.ValidInstances(instances); err != nil {
-		return app.App{}, err
-	}
-	if err := s.commit(app.Change{PutApps: []app.App{a}}); err != nil {
-		return app.App{}, err
-	}
-	s.plan()
-	return a, nil
-}
-
-// Remove deletes an app; its instances are stopped afterwards. It is
-// app.ErrNotFound when there is none of that name.
-func (s *Scheduler) Remove(_ context.Context, name string) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if _, ok := s.app(name); !ok {
-		return fmt.Errorf("app %q %w", name, app.ErrNotFound)
-	}
-	c := app.Change{DeleteApps: []string{name}}
-	s.mu.Lock()
-	for id, p := range s.placements {
-		if p.App == name {
-			c.DeletePlacements = append(c.DeletePlacements, id)
-		}
-	}
-	s.mu.Unlock()
-	if err := s.commit(c); err != nil {
-		return err
-	}
-	s.plan()
-	return nil
-}
-
-func (s *Scheduler) app(name string) (app.App, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a, ok := s.apps[name]
-	return a, ok
-}
-
-// Report takes what a cell says it runs; it replaces the cell's last report.
-func (s *Scheduler) Report(r app.Report) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reports[r.Cell] = slices.SortedFunc(slices.Values(r.Instances), func(a, b app.Instance) int {
-		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
-	})
-	s.announce()
-	return nil
 }

@@ -37,35 +37,15 @@ func (s *Scheduler) Statuses() []app.Status {
 	return sts
 }
 
-// Strays returns what cells run though this brain's store knows nothing of it.
-func (s *Scheduler) Strays() []app.Instance {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	strays := []app.Instance{}
-	for _, id := range slices.Sorted(maps.Keys(s.reports)) {
-		for _, in := range s.reports[id] {
-			if in.Stray {
-				strays = append(strays, in)
-			}
-		}
-	}
-	return strays
-}
-
 // instances joins placements, reports and refusals to the instances of the
 // apps that pick chooses, by index. The caller holds s.mu.
 func (s *Scheduler) instances(pick func(name string) bool) map[string][]app.Instance {
-	reported := map[string]app.Instance{} // by placement
+	reported := s.reported()
 	all := map[string][]app.Instance{}
-	for _, report := range s.reports {
-		for _, in := range report {
-			if !pick(in.App) || in.Stray {
-				continue
-			}
-			if p, ok := s.placements[in.ID]; ok && p.Cell == in.Cell {
-				reported[in.ID] = in
-			} else if s.seen[in.Cell].State != app.CellDead {
-				in.Stopping = true // the cell has yet to hear of it
+	for _, r := range s.reports {
+		for _, in := range r.Instances {
+			if _, ok := reported[in.ID]; !ok && !in.Stray && pick(in.App) {
+				in.Stopping = true // the cell may have yet to hear of it
 				all[in.App] = append(all[in.App], in)
 			}
 		}
@@ -78,16 +58,24 @@ func (s *Scheduler) instances(pick func(name string) bool) map[string][]app.Inst
 		if !ok {
 			in = app.Instance{ID: p.ID, App: p.App, Index: p.Index, Revision: p.Revision, Cell: p.Cell, State: app.Claimed, Since: p.At}
 		}
+		_, in.Draining = s.retired[p.ID]
+		if why := s.refused[slot{p.App, p.Index}]; why != "" && in.State == app.Running {
+			in.Reason = "waits for room to move to: " + why
+		}
 		all[p.App] = append(all[p.App], in)
 	}
 	s.addUnclaimed(all, pick)
 	for _, ins := range all {
 		slices.SortFunc(ins, func(a, b app.Instance) int {
-			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(toInt(a.Stopping), toInt(b.Stopping)), strings.Compare(a.ID, b.ID))
+			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(toInt(leaving(a)), toInt(leaving(b))),
+				cmp.Compare(b.Revision, a.Revision), strings.Compare(a.ID, b.ID))
 		})
 	}
 	return all
 }
+
+// leaving reports whether another instance has taken the place of in.
+func leaving(in app.Instance) bool { return in.Stopping || in.Draining }
 
 // addUnclaimed adds the instances that have no cell, with the reason.
 func (s *Scheduler) addUnclaimed(all map[string][]app.Instance, pick func(string) bool) {
@@ -95,9 +83,9 @@ func (s *Scheduler) addUnclaimed(all map[string][]app.Instance, pick func(string
 		if !pick(name) {
 			continue
 		}
-		placed := make([]bool, a.Instances)
+		placed := make([]bool, a.Wanted())
 		for _, in := range all[name] {
-			if !in.Stopping && in.Index < a.Instances {
+			if !in.Stopping && in.Index < len(placed) {
 				placed[in.Index] = true
 			}
 		}
@@ -127,16 +115,25 @@ func (s *Scheduler) Cells() []app.Cell {
 	defer s.mu.Unlock()
 	booked := map[string]app.Resources{}
 	for _, p := range s.placements {
-		a, r := s.apps[p.App], booked[p.Cell]
+		a, r := s.specOf(p), booked[p.Cell]
 		booked[p.Cell] = app.Resources{MemoryMB: r.MemoryMB + a.MemoryMB, DiskMB: r.DiskMB + a.DiskMB, Containers: r.Containers + 1}
 	}
 	cells := make([]app.Cell, 0, len(s.seen))
 	for _, id := range slices.Sorted(maps.Keys(s.seen)) {
 		c := s.seen[id]
-		c.Used = booked[id]
+		c.Used, c.Draining = booked[id], s.orders[id].Draining
 		cells = append(cells, c)
 	}
 	return cells
+}
+
+// specOf returns the app as a placement runs it. The caller holds s.mu.
+func (s *Scheduler) specOf(p app.Placement) app.App {
+	now := s.apps[p.App]
+	if then, ok := s.specs[app.RevisionKey{App: p.App, Number: p.Revision}]; ok {
+		return at(now, *then)
+	}
+	return now
 }
 
 // Work returns what a cell shall run, by app and index. A cell nobody knows
@@ -144,14 +141,17 @@ func (s *Scheduler) Cells() []app.Cell {
 func (s *Scheduler) Work(cell string) (app.Work, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := app.Work{Store: s.cfg.Store.ID(), Revision: s.revision, Domain: s.cfg.Domain, Assigned: []app.Assignment{}}
+	w := app.Work{Store: s.cfg.Store.ID(), Revision: s.revision, Domain: s.cfg.Domain, Assigned: []app.Assignment{},
+		Discard: slices.Sorted(maps.Keys(s.discard[cell]))}
 	for _, p := range s.placements {
 		if p.Cell == cell {
-			w.Assigned = append(w.Assigned, app.Assignment{ID: p.ID, Index: p.Index, App: s.apps[p.App]})
+			a := s.specOf(p)
+			a.Rollout = nil // it changes often, and is no concern of the cell's
+			w.Assigned = append(w.Assigned, app.Assignment{ID: p.ID, Index: p.Index, App: a})
 		}
 	}
 	slices.SortFunc(w.Assigned, func(a, b app.Assignment) int {
-		return cmp.Or(strings.Compare(a.App.Name, b.App.Name), cmp.Compare(a.Index, b.Index))
+		return cmp.Or(strings.Compare(a.App.Name, b.App.Name), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
 	})
 	return w, nil
 }

@@ -1,9 +1,10 @@
-// Package store keeps what must survive the brain: apps and placements, in one
-// bbolt file. A Commit that returned without error is on disk. The package
+// Package store keeps what must survive the brain: apps with their revisions,
+// placements, and what people ordered of cells, in one bbolt file. A Commit that returned without error is on disk. The package
 // decides nothing and keeps nothing in memory; it is safe for concurrent use.
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ var (
 	bucketMeta       = []byte("meta")       // schema, id
 	bucketApps       = []byte("apps")       // App.Name → JSON of App
 	bucketPlacements = []byte("placements") // Placement.ID → JSON of Placement
+	bucketRevisions  = []byte("revisions")  // revisionKey → JSON of Revision
+	bucketOrders     = []byte("orders")     // CellOrder.Cell → JSON of CellOrder
 
 	keySchema = []byte("schema")
 	keyID     = []byte("id")
@@ -61,7 +64,7 @@ func Open(path string) (*Store, error) {
 
 // prepare makes what a new file lacks and refuses a file of another schema.
 func (s *Store) prepare(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements} {
+	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -85,17 +88,18 @@ func (s *Store) Close() error { return s.db.Close() }
 // whether the brain that speaks is the one that gave it its work.
 func (s *Store) ID() string { return s.id }
 
-// Load returns all there is, apps by name and placements by ID. The caller owns the slices.
-func (s *Store) Load() ([]app.App, []app.Placement, error) {
-	var apps []app.App
-	var placements []app.Placement
+// Load returns all there is: apps by name, placements by ID, revisions by app
+// and number, orders by cell. The caller owns it.
+func (s *Store) Load() (app.Desired, error) {
+	var st app.Desired
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		return errors.Join(each(tx, bucketApps, &apps), each(tx, bucketPlacements, &placements))
+		return errors.Join(each(tx, bucketApps, &st.Apps), each(tx, bucketPlacements, &st.Placements),
+			each(tx, bucketRevisions, &st.Revisions), each(tx, bucketOrders, &st.Orders))
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read store: %w", err)
+		return app.Desired{}, fmt.Errorf("read store: %w", err)
 	}
-	return apps, placements, nil
+	return st, nil
 }
 
 func each[T any](tx *bbolt.Tx, bucket []byte, to *[]T) error {
@@ -112,21 +116,16 @@ func each[T any](tx *bbolt.Tx, bucket []byte, to *[]T) error {
 // Commit writes all of c or nothing, and returns when it is on disk.
 func (s *Store) Commit(c app.Change) error {
 	err := s.db.Update(func(tx *bbolt.Tx) error {
-		apps, placements := tx.Bucket(bucketApps), tx.Bucket(bucketPlacements)
-		var errs []error
-		for _, a := range c.PutApps {
-			errs = append(errs, put(apps, a.Name, a))
-		}
-		for _, name := range c.DeleteApps {
-			errs = append(errs, apps.Delete([]byte(name)))
-		}
-		for _, p := range c.PutPlacements {
-			errs = append(errs, put(placements, p.ID, p))
-		}
-		for _, id := range c.DeletePlacements {
-			errs = append(errs, placements.Delete([]byte(id)))
-		}
-		return errors.Join(errs...)
+		return errors.Join(
+			putAll(tx, bucketApps, c.PutApps, func(a app.App) string { return a.Name }),
+			deleteApps(tx, c.DeleteApps),
+			putAll(tx, bucketPlacements, c.PutPlacements, func(p app.Placement) string { return p.ID }),
+			deleteAll(tx, bucketPlacements, c.DeletePlacements),
+			putAll(tx, bucketRevisions, c.PutRevisions, func(r app.Revision) string { return revisionKey(r.App.Name, r.App.Revision) }),
+			deleteRevisions(tx, c.DeleteRevisions),
+			putAll(tx, bucketOrders, c.PutOrders, func(o app.CellOrder) string { return o.Cell }),
+			deleteAll(tx, bucketOrders, c.DeleteOrders),
+		)
 	})
 	if err != nil {
 		return fmt.Errorf("write store: %w", err)
@@ -134,45 +133,87 @@ func (s *Store) Commit(c app.Change) error {
 	return nil
 }
 
-func put(b *bbolt.Bucket, key string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
+// revisionKey sorts by app, then by number. A name has no slash.
+func revisionKey(name string, number uint64) string { return fmt.Sprintf("%s/%020d", name, number) }
+
+func putAll[T any](tx *bbolt.Tx, bucket []byte, all []T, key func(T) string) error {
+	for _, v := range all {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		if err := tx.Bucket(bucket).Put([]byte(key(v)), data); err != nil {
+			return err
+		}
 	}
-	return b.Put([]byte(key), data)
+	return nil
+}
+
+func deleteAll(tx *bbolt.Tx, bucket []byte, keys []string) error {
+	for _, k := range keys {
+		if err := tx.Bucket(bucket).Delete([]byte(k)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func deleteRevisions(tx *bbolt.Tx, keys []app.RevisionKey) error {
+	for _, k := range keys {
+		if err := tx.Bucket(bucketRevisions).Delete([]byte(revisionKey(k.App, k.Number))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteApps deletes apps with all their revisions.
+func deleteApps(tx *bbolt.Tx, names []string) error {
+	for _, name := range names {
+		prefix := []byte(name + "/")
+		c := tx.Bucket(bucketRevisions).Cursor()
+		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+	}
+	return deleteAll(tx, bucketApps, names)
 }
 
 // Check reads everything and returns what contradicts itself: pages that are
-// broken, keys that don't match their values, two placements of one index.
+// broken, keys that don't match their values, placements of a revision that
+// isn't there.
 func (s *Store) Check() error {
 	var errs []error
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
 			errs = append(errs, err)
 		}
-		var apps []app.App
-		if err := each(tx, bucketApps, &apps); err != nil {
+		var st app.Desired
+		if err := errors.Join(each(tx, bucketApps, &st.Apps), each(tx, bucketPlacements, &st.Placements), each(tx, bucketRevisions, &st.Revisions)); err != nil {
 			return err
 		}
-		for _, a := range apps {
+		for _, a := range st.Apps {
 			if tx.Bucket(bucketApps).Get([]byte(a.Name)) == nil {
 				errs = append(errs, fmt.Errorf("app %q is stored under another name", a.Name))
 			}
+			if tx.Bucket(bucketRevisions).Get([]byte(revisionKey(a.Name, a.Revision))) == nil {
+				errs = append(errs, fmt.Errorf("revision %d of app %q is missing", a.Revision, a.Name))
+			}
 		}
-		var placements []app.Placement
-		if err := each(tx, bucketPlacements, &placements); err != nil {
-			return err
+		for _, r := range st.Revisions {
+			if tx.Bucket(bucketApps).Get([]byte(r.App.Name)) == nil {
+				errs = append(errs, fmt.Errorf("there is revision %d of app %q, and no such app", r.App.Revision, r.App.Name))
+			}
 		}
-		seen := map[string]string{}
-		for _, p := range placements {
+		for _, p := range st.Placements {
 			if tx.Bucket(bucketPlacements).Get([]byte(p.ID)) == nil {
 				errs = append(errs, fmt.Errorf("placement %q is stored under another ID", p.ID))
 			}
-			at := fmt.Sprintf("%s/%d", p.App, p.Index)
-			if other, ok := seen[at]; ok {
-				errs = append(errs, fmt.Errorf("%s is placed twice: %s and %s", at, other, p.ID))
+			if tx.Bucket(bucketApps).Get([]byte(p.App)) != nil && tx.Bucket(bucketRevisions).Get([]byte(revisionKey(p.App, p.Revision))) == nil {
+				errs = append(errs, fmt.Errorf("%s/%d is placed with revision %d, which is missing", p.App, p.Index, p.Revision))
 			}
-			seen[at] = p.ID
 		}
 		return nil
 	})

@@ -17,26 +17,33 @@ import (
 
 func TestCommitIsSeenByLoad(t *testing.T) {
 	s := storetest.Open(t)
-	web, api := app.App{Name: "web", Instances: 2}, app.App{Name: "api", Instances: 1}
-	p := app.Placement{ID: "p1", App: "web", Index: 0, Cell: "a"}
+	web, api := app.App{Name: "web", Revision: 12}, app.App{Name: "api", Revision: 1}
+	web2, api1 := app.Revision{App: app.App{Name: "web", Revision: 2}}, app.Revision{App: api}
+	web12 := app.Revision{App: web, Cause: "update"}
+	p := app.Placement{ID: "p1", App: "web", Index: 0, Cell: "a", Revision: 2}
+	drain := app.CellOrder{Cell: "a", Draining: true}
 	steps := []struct {
-		name       string
-		change     app.Change
-		apps       []app.App
-		placements []app.Placement
+		name   string
+		change app.Change
+		want   app.Desired
 	}{
-		{"empty", app.Change{}, nil, nil},
-		{"apps and a placement", app.Change{PutApps: []app.App{web, api}, PutPlacements: []app.Placement{p}}, []app.App{api, web}, []app.Placement{p}},
-		{"deletes in the same change", app.Change{DeleteApps: []string{"api"}, DeletePlacements: []string{"p1"}}, []app.App{web}, nil},
-		{"deletes what isn't there", app.Change{DeleteApps: []string{"api"}, DeletePlacements: []string{"p9"}}, []app.App{web}, nil},
+		{"empty", app.Change{}, app.Desired{}},
+		{"one of all", app.Change{PutApps: []app.App{web, api}, PutPlacements: []app.Placement{p},
+			PutRevisions: []app.Revision{web12, api1, web2}, PutOrders: []app.CellOrder{drain}},
+			app.Desired{Apps: []app.App{api, web}, Placements: []app.Placement{p}, Revisions: []app.Revision{api1, web2, web12}, Orders: []app.CellOrder{drain}}},
+		{"deletes, an app with its revisions", app.Change{DeleteApps: []string{"api"}, DeletePlacements: []string{"p1"},
+			DeleteRevisions: []app.RevisionKey{{App: "web", Number: 2}}, DeleteOrders: []string{"a"}},
+			app.Desired{Apps: []app.App{web}, Revisions: []app.Revision{web12}}},
+		{"deletes what isn't there", app.Change{DeleteApps: []string{"api"}, DeletePlacements: []string{"p9"}},
+			app.Desired{Apps: []app.App{web}, Revisions: []app.Revision{web12}}},
 	}
 	for _, st := range steps {
 		if err := s.Commit(st.change); err != nil {
 			t.Fatalf("%s: %v", st.name, err)
 		}
-		apps, placements, err := s.Load()
-		if err != nil || !reflect.DeepEqual(apps, st.apps) || !reflect.DeepEqual(placements, st.placements) {
-			t.Errorf("%s: got %v %v %v, want %v %v", st.name, apps, placements, err, st.apps, st.placements)
+		got, err := s.Load()
+		if err != nil || !reflect.DeepEqual(got, st.want) {
+			t.Errorf("%s: got %+v %v, want %+v", st.name, got, err, st.want)
 		}
 	}
 }
@@ -48,16 +55,16 @@ func TestReopenKeepsIDAndContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := s.ID()
-	if err := s.Commit(app.Change{PutApps: []app.App{{Name: "web"}}}); err != nil {
+	if err := s.Commit(created("web")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	again := storetest.OpenAt(t, path)
-	apps, _, err := again.Load()
-	if err != nil || len(apps) != 1 || again.ID() != id {
-		t.Errorf("after reopening: %d apps, id %q, %v; want 1 app and id %q", len(apps), again.ID(), err, id)
+	st, err := again.Load()
+	if err != nil || len(st.Apps) != 1 || again.ID() != id {
+		t.Errorf("after reopening: %d apps, id %q, %v; want 1 app and id %q", len(st.Apps), again.ID(), err, id)
 	}
 }
 
@@ -103,7 +110,8 @@ func TestAcknowledgedCommitsSurviveKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		apps, _, err := s.Load()
+		st, err := s.Load()
+		apps := st.Apps
 		if err != nil || s.Check() != nil {
 			t.Fatalf("round %d: load %v, check %v", round, err, s.Check())
 		}
@@ -123,9 +131,15 @@ func writeForEver(path string) {
 	var from int
 	fmt.Sscan(os.Getenv("STORE_TEST_FROM"), &from)
 	for i := from; ; i++ {
-		if err := s.Commit(app.Change{PutApps: []app.App{{Name: fmt.Sprintf("app-%06d", i)}}}); err != nil {
+		if err := s.Commit(created(fmt.Sprintf("app-%06d", i))); err != nil {
 			panic(err)
 		}
 		fmt.Println(i)
 	}
+}
+
+// created is the change that a new app makes.
+func created(name string) app.Change {
+	a := app.App{Name: name, Revision: 1}
+	return app.Change{PutApps: []app.App{a}, PutRevisions: []app.Revision{{App: a, Cause: "create"}}}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	}
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
+		Open: func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
 	})
 	if err != nil {
 		return nil, err

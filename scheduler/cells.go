@@ -1,0 +1,174 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lattice/app"
+)
+
+// Report takes what a cell says it runs; it replaces the cell's last report.
+func (s *Scheduler) Report(r app.Report) error {
+	slices.SortFunc(r.Instances, func(a, b app.Instance) int {
+		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.reports[r.Cell]
+	s.reports[r.Cell] = r
+	s.forgetDiscarded(r)
+	s.announce()
+	if !slices.EqualFunc(before.Instances, r.Instances, samePlan) {
+		s.plan()
+	}
+	return nil
+}
+
+// samePlan compares what a plan goes by.
+func samePlan(a, b app.Instance) bool {
+	return a.ID == b.ID && a.State == b.State && a.Unready == b.Unready && a.Stopping == b.Stopping && a.Crashes == b.Crashes && a.Stray == b.Stray
+}
+
+// forgetDiscarded forgets orders to discard what the cell has no more. The
+// caller holds s.mu.
+func (s *Scheduler) forgetDiscarded(r app.Report) {
+	for id := range s.discard[r.Cell] {
+		if !slices.ContainsFunc(r.Instances, func(in app.Instance) bool { return in.ID == id }) {
+			delete(s.discard[r.Cell], id)
+		}
+	}
+}
+
+// Drain gives a cell no more work and moves its instances away, at most
+// maxInFlight at a time, 0 being app.DefaultDrainInFlight. The order holds until
+// Undrain, also when the cell is away. It is app.ErrNotFound when there is no
+// such cell.
+func (s *Scheduler) Drain(_ context.Context, cell string, maxInFlight int) error {
+	if maxInFlight < 0 {
+		return app.Invalid("at most %d instances at a time: it must be at least 1", maxInFlight)
+	}
+	if err := s.known(cell); err != nil {
+		return err
+	}
+	return s.order(app.Change{PutOrders: []app.CellOrder{{Cell: cell, Draining: true, MaxInFlight: maxInFlight, At: time.Now().UTC()}}})
+}
+
+// Undrain lets a cell work again.
+func (s *Scheduler) Undrain(_ context.Context, cell string) error {
+	s.mu.Lock()
+	_, ordered := s.orders[cell]
+	s.mu.Unlock()
+	if !ordered {
+		return s.known(cell) // a cell that doesn't drain needs nothing
+	}
+	return s.order(app.Change{DeleteOrders: []string{cell}})
+}
+
+func (s *Scheduler) known(cell string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.seen[cell]; !ok {
+		return fmt.Errorf("cell %q %w", cell, app.ErrNotFound)
+	}
+	return nil
+}
+
+func (s *Scheduler) order(c app.Change) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if err := s.commit(c); err != nil {
+		return err
+	}
+	s.plan()
+	return nil
+}
+
+// Strays returns what cells run though this brain's store knows nothing of it.
+func (s *Scheduler) Strays() []app.Instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	strays := []app.Instance{}
+	for _, r := range s.reports {
+		for _, in := range r.Instances {
+			if _, placed := s.placements[in.ID]; in.Stray && !placed {
+				strays = append(strays, in)
+			}
+		}
+	}
+	slices.SortFunc(strays, func(a, b app.Instance) int {
+		return cmp.Or(strings.Compare(a.Cell, b.Cell), strings.Compare(a.ID, b.ID))
+	})
+	return strays
+}
+
+// Adopt takes the strays of an app, or all if name is empty, under management:
+// their app comes back as the cells know it, with as many instances as it had,
+// and they go on running. It returns what was adopted. Strays of an app that
+// exists are left alone, and the error, app.ErrExists, names it.
+func (s *Scheduler) Adopt(_ context.Context, name string) ([]app.Instance, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	chosen, err := s.chosenStrays(name)
+	if err != nil {
+		return nil, err
+	}
+	a := adoption{specs: s.straySpecs(), apps: map[string]app.App{}}
+	for _, in := range chosen {
+		_, exists := s.app(in.App)
+		a.take(in, exists)
+	}
+	if err := s.commit(a.change()); err != nil {
+		return nil, err
+	}
+	s.plan()
+	return a.taken, a.err
+}
+
+// chosenStrays returns the strays of an app, or all. It is app.ErrNotFound when
+// there are none.
+func (s *Scheduler) chosenStrays(name string) ([]app.Instance, error) {
+	strays := slices.DeleteFunc(s.Strays(), func(in app.Instance) bool { return name != "" && in.App != name || in.Stopping })
+	if len(strays) > 0 {
+		return strays, nil
+	}
+	if name == "" {
+		return nil, fmt.Errorf("strays %w", app.ErrNotFound)
+	}
+	return nil, fmt.Errorf("strays of app %q %w", name, app.ErrNotFound)
+}
+
+// straySpecs returns what the cells know of their strays, by placement.
+func (s *Scheduler) straySpecs() map[string]app.App {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	specs := map[string]app.App{}
+	for _, r := range s.reports {
+		for _, as := range r.Strays {
+			specs[as.ID] = as.App
+		}
+	}
+	return specs
+}
+
+// Discard has the strays of an app stopped, or all if name is empty, and
+// returns them.
+func (s *Scheduler) Discard(_ context.Context, name string) ([]app.Instance, error) {
+	strays, err := s.chosenStrays(name)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, in := range strays {
+		if s.discard[in.Cell] == nil {
+			s.discard[in.Cell] = map[string]bool{}
+		}
+		s.discard[in.Cell][in.ID] = true
+		s.announceWork(in.Cell)
+	}
+	return strays, nil
+}

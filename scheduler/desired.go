@@ -1,0 +1,282 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"lattice/app"
+)
+
+// keptRevisions is how many revisions of an app are kept beside those in use.
+const keptRevisions = 10
+
+// Create adds an app and returns it as stored. It is app.ErrExists when the
+// name is taken. a must be valid.
+func (s *Scheduler) Create(_ context.Context, a app.App) (app.App, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if _, taken := s.app(a.Name); taken {
+		return app.App{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
+	}
+	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
+	return s.put(a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}})
+}
+
+// put writes an app with what else changes. The caller holds s.write.
+func (s *Scheduler) put(a app.App, c app.Change) (app.App, error) {
+	c.PutApps = []app.App{a}
+	if err := s.commit(c); err != nil {
+		return app.App{}, err
+	}
+	s.plan()
+	return a, nil
+}
+
+func (s *Scheduler) app(name string) (app.App, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.apps[name]
+	return a, ok
+}
+
+// change writes what do makes of an app. It is app.ErrNotFound when there is
+// none of that name.
+func (s *Scheduler) change(name string, do func(app.App) (app.App, app.Change, error)) (app.App, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	a, ok := s.app(name)
+	if !ok {
+		return app.App{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
+	}
+	a, c, err := do(a)
+	if err != nil {
+		return app.App{}, err
+	}
+	return s.put(a, c)
+}
+
+// Scale sets how many instances of an app there shall be and returns the app.
+func (s *Scheduler) Scale(_ context.Context, name string, instances int) (app.App, error) {
+	if err := app.ValidInstances(instances); err != nil {
+		return app.App{}, err
+	}
+	return s.change(name, func(a app.App) (app.App, app.Change, error) {
+		a.Instances = instances
+		return a, app.Change{}, nil
+	})
+}
+
+// SetStopped stops all instances of an app or starts them again.
+func (s *Scheduler) SetStopped(_ context.Context, name string, stopped bool) (app.App, error) {
+	return s.change(name, func(a app.App) (app.App, app.Change, error) {
+		a.Stopped = stopped
+		return a, app.Change{}, nil
+	})
+}
+
+// Update changes an app to the whole new spec in a. It is app.ErrConflict when
+// the app is not at a.Revision any more. What needs new containers becomes a
+// new revision and is rolled out as o says; the rest is in force at once.
+func (s *Scheduler) Update(_ context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
+	return s.change(a.Name, func(now app.App) (app.App, app.Change, error) {
+		if a.Revision != now.Revision {
+			return now, app.Change{}, fmt.Errorf("app %q is at revision %d and not at %d: it was %w", a.Name, now.Revision, a.Revision, app.ErrConflict)
+		}
+		a.Rollout, a.Stopped, a.CreatedAt = now.Rollout, now.Stopped, now.CreatedAt
+		if sameContainer(a, now) {
+			return a, app.Change{}, nil
+		}
+		return s.next(now, a, o, "update")
+	})
+}
+
+// sameContainer reports whether a change from one app to the other needs no new
+// containers.
+func sameContainer(a, b app.App) bool { return reflect.DeepEqual(container(a), container(b)) }
+
+// container returns a without what can change under a running container.
+func container(a app.App) app.App {
+	a.Instances, a.Routes, a.NoRoutes, a.Stopped, a.Rollout, a.Revision, a.CreatedAt = 0, nil, false, false, nil, 0, time.Time{}
+	a.StopGrace = 0
+	a.Command, a.Ports = slices.Concat(a.Command), slices.Concat(a.Ports) // nil when empty
+	if len(a.Env) == 0 {
+		a.Env = nil
+	}
+	return a
+}
+
+// next makes a the newest revision and starts to roll it out.
+func (s *Scheduler) next(now, a app.App, o app.RolloutOptions, cause string) (app.App, app.Change, error) {
+	revisions := s.revisionsOf(a.Name)
+	a.Revision = revisions[0].App.Revision + 1
+	a.Rollout = rollout(now, a.Revision, o)
+	r := app.Revision{App: a, At: time.Now().UTC(), Cause: cause}
+	r.App.Rollout = nil
+	return a, app.Change{PutRevisions: []app.Revision{r}, DeleteRevisions: s.outdated(revisions, now.Revision)}, nil
+}
+
+func rollout(now app.App, to uint64, o app.RolloutOptions) *app.Rollout {
+	if o.Strategy == "" {
+		o.Strategy = app.Rolling
+	}
+	return &app.Rollout{RolloutOptions: o, From: now.Revision, To: to, State: app.RolloutRunning, StartedAt: time.Now().UTC()}
+}
+
+// outdated returns the revisions that are neither among the newest nor in use.
+func (s *Scheduler) outdated(newestFirst []app.Revision, current uint64) []app.RevisionKey {
+	used := map[uint64]bool{current: true}
+	s.mu.Lock()
+	for _, p := range s.placements {
+		if p.App == newestFirst[0].App.Name {
+			used[p.Revision] = true
+		}
+	}
+	s.mu.Unlock()
+	var keys []app.RevisionKey
+	for i, r := range newestFirst {
+		if i >= keptRevisions && !used[r.App.Revision] {
+			keys = append(keys, app.RevisionKey{App: r.App.Name, Number: r.App.Revision})
+		}
+	}
+	return keys
+}
+
+// Revisions returns the kept revisions of an app, the newest first.
+func (s *Scheduler) Revisions(name string) ([]app.Revision, error) {
+	if all := s.revisionsOf(name); len(all) > 0 {
+		return all, nil
+	}
+	return nil, fmt.Errorf("app %q %w", name, app.ErrNotFound)
+}
+
+func (s *Scheduler) revisionsOf(name string) []app.Revision {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []app.Revision
+	for k, r := range s.revisions {
+		if k.App == name {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b app.Revision) int { return int(b.App.Revision) - int(a.App.Revision) })
+	return all
+}
+
+// Rollback brings an app back to a revision, 0 being the one before the
+// present. Routes and the number of instances stay as they are.
+func (s *Scheduler) Rollback(_ context.Context, name string, revision uint64) (app.App, error) {
+	return s.change(name, func(now app.App) (app.App, app.Change, error) {
+		to, err := s.earlier(now, revision)
+		if err != nil {
+			return now, app.Change{}, err
+		}
+		a := at(now, to)
+		a.Rollout = rollout(now, to.Revision, app.RolloutOptions{})
+		return a, app.Change{}, nil
+	})
+}
+
+// earlier finds the revision to go back to.
+func (s *Scheduler) earlier(now app.App, revision uint64) (app.App, error) {
+	if revision == now.Revision {
+		return app.App{}, app.Invalid("app %q is at revision %d already", now.Name, revision)
+	}
+	for _, r := range s.revisionsOf(now.Name) {
+		if n := r.App.Revision; n == revision || revision == 0 && n < now.Revision {
+			return r.App, nil
+		}
+	}
+	if revision == 0 {
+		return app.App{}, app.Invalid("app %q has no revision before %d", now.Name, now.Revision)
+	}
+	return app.App{}, fmt.Errorf("revision %d of app %q %w: only the last %d are kept", revision, now.Name, app.ErrNotFound, keptRevisions)
+}
+
+// at returns the app as it was at a revision, in all that needs a container.
+func at(now, then app.App) app.App {
+	then.Instances, then.Routes, then.NoRoutes, then.Stopped = now.Instances, now.Routes, now.NoRoutes, now.Stopped
+	then.CreatedAt, then.Rollout = now.CreatedAt, now.Rollout
+	return then
+}
+
+// Restart gives an app new containers, or one of its instances if index is not
+// negative, new before old.
+func (s *Scheduler) Restart(_ context.Context, name string, index int) (app.App, error) {
+	return s.change(name, func(now app.App) (app.App, app.Change, error) {
+		if index < 0 {
+			return s.next(now, now, app.RolloutOptions{}, "restart")
+		}
+		var c app.Change
+		s.mu.Lock()
+		for _, p := range s.placements {
+			if p.App == name && p.Index == index {
+				p.Replace = true
+				c.PutPlacements = append(c.PutPlacements, p)
+			}
+		}
+		s.mu.Unlock()
+		if len(c.PutPlacements) == 0 {
+			return now, c, fmt.Errorf("instance %d of app %q %w: none of that number is placed", index, name, app.ErrNotFound)
+		}
+		return now, c, nil
+	})
+}
+
+// Promote lets a canary go on to all instances.
+func (s *Scheduler) Promote(_ context.Context, name string) (app.App, error) {
+	return s.change(name, func(now app.App) (app.App, app.Change, error) {
+		if r := now.Rollout; r == nil || r.Strategy != app.Canary || ended(r) {
+			return now, app.Change{}, app.Invalid("app %q has no canary to promote", name)
+		}
+		r := *now.Rollout
+		r.Strategy, r.State = app.Rolling, app.RolloutRunning
+		now.Rollout = &r
+		return now, app.Change{}, nil
+	})
+}
+
+// turned returns an app whose rollout has come to another state. One that
+// failed is back at the revision before.
+func (s *Scheduler) turned(t Turn) app.App {
+	a, _ := s.app(t.App)
+	r := *a.Rollout
+	r.State, r.Reason = t.State, t.Reason
+	if ended(&r) {
+		r.EndedAt = time.Now().UTC()
+	}
+	if t.State == app.RolloutFailed {
+		s.mu.Lock()
+		if before, ok := s.specs[app.RevisionKey{App: a.Name, Number: r.From}]; ok {
+			a = at(a, *before)
+		}
+		s.mu.Unlock()
+	}
+	a.Rollout = &r
+	return a
+}
+
+// Remove deletes an app; its instances are stopped afterwards. It is
+// app.ErrNotFound when there is none of that name.
+func (s *Scheduler) Remove(_ context.Context, name string) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if _, ok := s.app(name); !ok {
+		return fmt.Errorf("app %q %w", name, app.ErrNotFound)
+	}
+	c := app.Change{DeleteApps: []string{name}}
+	s.mu.Lock()
+	for id, p := range s.placements {
+		if p.App == name {
+			c.DeletePlacements = append(c.DeletePlacements, id)
+		}
+	}
+	s.mu.Unlock()
+	if err := s.commit(c); err != nil {
+		return err
+	}
+	s.plan()
+	return nil
+}
