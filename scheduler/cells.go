@@ -13,7 +13,7 @@ import (
 
 // Report takes what a cell says it runs; it replaces the cell's last report.
 func (s *Scheduler) Report(r app.Report) error {
-	slices.SortFunc(r.Instances, func(a, b app.Instance) int {
+	r.Instances = slices.SortedFunc(slices.Values(r.Instances), func(a, b app.Instance) int {
 		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
 	})
 	s.mu.Lock()

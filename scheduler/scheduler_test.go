@@ -41,7 +41,13 @@ func (g *gossip) set(cs ...app.Cell) {
 // start runs a Scheduler until the test ends.
 func start(t *testing.T, s scheduler.Store, g *gossip, grace time.Duration) *scheduler.Scheduler {
 	t.Helper()
-	sch, err := scheduler.New(scheduler.Config{Store: s, Members: g.get, Domain: "d.test", Grace: grace, Log: slog.New(slog.DiscardHandler)})
+	return startWith(t, scheduler.Config{Store: s, Members: g.get, Grace: grace})
+}
+
+func startWith(t *testing.T, cfg scheduler.Config) *scheduler.Scheduler {
+	t.Helper()
+	cfg.Domain, cfg.Log = "d.test", slog.New(slog.DiscardHandler)
+	sch, err := scheduler.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +206,7 @@ func TestRestartMovesNothing(t *testing.T) {
 
 func TestAbsentCellIsReplacedWhenGraceIsOver(t *testing.T) {
 	st := storetest.Open(t)
-	if err := st.Commit(app.Change{PutApps: []app.App{web(1)}, PutPlacements: []app.Placement{{ID: "p", App: "web", Cell: "lost", Revision: 1}}}); err != nil {
+	if err := st.Commit(app.Change{PutApps: []app.App{web(1)}, PutRevisions: []app.Revision{{App: web(1)}}, PutPlacements: []app.Placement{{ID: "p", App: "web", Cell: "lost", Revision: 1}}}); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, st, newGossip(cell("a", 512)), 300*time.Millisecond)
