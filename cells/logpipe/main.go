@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -74,9 +75,10 @@ func run(args []string) error {
 		return fmt.Errorf("tell the shim that all is ready: %w", err)
 	}
 	s := &settler{w: w}
+	var spoke atomic.Bool
 	var streams sync.WaitGroup
-	streams.Go(func() { drain(out, w.Lines(app.Stdout, app.SourceApp), s) })
-	streams.Go(func() { drain(errOut, w.Lines(app.Stderr, app.SourceApp), s) })
+	streams.Go(func() { drain(out, spoken{w.Lines(app.Stdout, app.SourceApp), &spoke}, s) })
+	streams.Go(func() { drain(errOut, &hold{lines: w.Lines(app.Stderr, app.SourceApp), spoke: &spoke}, s) })
 	streams.Wait()
 	return s.end()
 }
@@ -131,7 +133,7 @@ func pipe(fd uintptr, name string) *os.File {
 
 // drain reads f to its end. What can't be written is dropped and counted; the
 // app that writes to f never waits for that.
-func drain(f *os.File, lines *logfile.Lines, s *settler) {
+func drain(f *os.File, lines lines, s *settler) {
 	buf := make([]byte, readBytes)
 	for {
 		n, err := f.Read(buf)
