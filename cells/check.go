@@ -124,7 +124,7 @@ func (in *instance) watchReadiness(ctx context.Context, c app.Check) {
 			soon = time.Now()
 			in.ready()
 		case changed:
-			in.unready(fmt.Errorf("%s: %w", inARow(s.missed), err))
+			in.unready(s.missed, err)
 		case !s.good:
 			in.showUnready(err)
 		}
@@ -140,9 +140,9 @@ func (in *instance) ready() {
 	in.show(func(v *app.Instance) { v.Unready, v.Reason = false, in.rec.Reason })
 }
 
-func (in *instance) unready(err error) {
+func (in *instance) unready(missed int, err error) {
 	in.note(func(r *record) { r.Unready = true })
-	in.event("HEALTH", "the instance is not ready any more, so no route leads to it: "+err.Error())
+	in.event("HEALTH", fmt.Sprintf("the instance is not ready any more, so no route leads to it: %s: %v", inARow(missed), err))
 	in.showUnready(err)
 }
 
