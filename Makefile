@@ -87,6 +87,14 @@ bench-router: ## the router beside nginx, HAProxy, Caddy and httputil.ReversePro
 	  systemctl disable --now $${p%-light} >/dev/null 2>&1 || true; done
 	$(GO) run ./internal/bench/router
 
+MINUTES ?= 10
+
+.PHONY: chaos
+chaos: test-deps build ## random faults on 1 brain and 3 cells for MINUTES (default 10); SEED repeats a run
+	@mkdir -p build; rm -f build/chaos.txt
+	CHAOS_MINUTES=$(MINUTES) CHAOS_SEED=$(SEED) CHAOS_OUT=$(CURDIR)/build/chaos.txt \
+	  $(GO) test -count=1 -timeout 0 -run '^TestChaos$$' -v ./internal/e2e; code=$$?; cat build/chaos.txt; exit $$code
+
 .PHONY: fuzz
 fuzz: ## fuzz every parser of outside input for FUZZTIME (default 30s) each
 	@for pkg in $$($(GO) list ./...); do \
