@@ -26,13 +26,23 @@ func (s *server) createApp(c *gin.Context) {
 
 // readApp returns the app of the body, valid as far as that can be told here.
 func readApp(c *gin.Context) (app.App, error) {
-	a := app.App{Instances: 1, MemoryMB: app.DefaultMemoryMB} // a zero in the body means zero, so what is left out is set before
+	a := newApp()
 	if err := readStrict(c, &a); err != nil {
 		return app.App{}, err
 	}
-	a = a.WithDefaults()
-	a.Revision, a.CreatedAt = 0, time.Time{} // the brain's to set
+	a = completed(a)
 	return a, errors.Join(a.Validate(), validImage(a.Image))
+}
+
+// newApp returns what an app is before its body is read: a zero in the body
+// means zero, so what is left out is set before.
+func newApp() app.App { return app.App{Instances: 1, MemoryMB: app.DefaultMemoryMB} }
+
+// completed returns a with its defaults and without what is the brain's to set.
+func completed(a app.App) app.App {
+	a = a.WithDefaults()
+	a.Revision, a.Stopped, a.Rollout, a.CreatedAt = 0, false, nil, time.Time{}
+	return a
 }
 
 func (s *server) listApps(c *gin.Context) {

@@ -19,6 +19,7 @@ const (
 	RoleCell Role = "cell" // only what is for cells
 
 	roleAnyone Role = "anyone" // of a path, never of a token
+	roleBoth   Role = "both"   // of a path, never of a token: a user's, and a cell's for the cell itself
 )
 
 // Auth tells the role of a token. It must take as long for a wrong token as
@@ -72,12 +73,20 @@ func (s *server) authorise(c *gin.Context) {
 		s.fail(c, sayf(app.ErrUnauthorized, "a token is needed: send it as Authorization: Bearer TOKEN"))
 	case !ok:
 		s.fail(c, sayf(app.ErrUnauthorized, "the token is not known here"))
-	case known && role == want, c.FullPath() == "" && role == RoleUser: // of the latter the answer will be 404
+	case known && opens(role, want), c.FullPath() == "" && role == RoleUser: // of the latter the answer will be 404
 	case role == RoleCell:
 		s.fail(c, sayf(errForbidden, "a join token is for cells only: use a user's token"))
 	default:
 		s.fail(c, sayf(errForbidden, "this is for cells only and wants the join token"))
 	}
+}
+
+// opens reports whether a role opens a path for want.
+func opens(role, want Role) bool {
+	if want == roleBoth {
+		return role == RoleUser || role == RoleCell
+	}
+	return role == want
 }
 
 // bearer returns the token of an Authorization header, or "".

@@ -21,6 +21,27 @@ type Apps interface {
 	Scale(ctx context.Context, name string, instances int) (app.App, error)
 	Remove(ctx context.Context, name string) error
 
+	// Update makes a the whole new spec of the app of its name. It is
+	// ErrConflict if the app has another Revision than a by now. What needs
+	// new containers begins a rollout.
+	Update(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error)
+
+	// Revisions has the newest first.
+	Revisions(name string) ([]app.Revision, error)
+
+	// Rollback goes back to a revision; 0 is the one before the current.
+	Rollback(ctx context.Context, name string, revision uint64) (app.App, error)
+
+	// Restart puts a new container in the place of one instance, or for an
+	// index below 0 of all, a few at a time.
+	Restart(ctx context.Context, name string, index int) (app.App, error)
+
+	SetStopped(ctx context.Context, name string, stopped bool) (app.App, error)
+
+	// Promote lets a canary that is paused go on. It is ErrConflict if there
+	// is none.
+	Promote(ctx context.Context, name string) (app.App, error)
+
 	// Changed returns a channel that is closed at the next change of
 	// anything that Status, Statuses, or Cells's Cells and Strays return.
 	// Get it before you read the state, then wait for it.
@@ -41,6 +62,17 @@ type Cells interface {
 	WorkChanged(cell string) <-chan struct{}
 
 	Report(r app.Report) error
+
+	// Drain moves the cell's instances away, at most maxInFlight at a time (0:
+	// app.DefaultDrainInFlight), and gives it no new ones until Undrain.
+	Drain(ctx context.Context, cell string, maxInFlight int) error
+	Undrain(ctx context.Context, cell string) error
+
+	// Adopt takes strays under management, Discard has them stopped: those of
+	// one app, or all for "". They return what they did that with.
+	Adopt(ctx context.Context, app string) ([]app.Instance, error)
+	Discard(ctx context.Context, app string) ([]app.Instance, error)
+
 	Join(r JoinRequest) (JoinReply, error)
 }
 

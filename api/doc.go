@@ -11,11 +11,22 @@
 //	POST   /api/v1/apps                 app.App → 201 app.App
 //	GET    /api/v1/apps                 []app.Status; ?watch=true
 //	GET    /api/v1/apps/NAME            app.Status; ?watch=true
+//	PUT    /api/v1/apps/NAME            UpdateRequest → app.App
 //	PUT    /api/v1/apps/NAME/instances  {"instances":N} → app.App
+//	GET    /api/v1/apps/NAME/revisions  []app.Revision, newest first
+//	POST   /api/v1/apps/NAME/rollback   {"revision":N} → app.App; 0: the revision before the current
+//	POST   /api/v1/apps/NAME/restart    {"index":N} → app.App; without index: all instances
+//	POST   /api/v1/apps/NAME/stop       → app.App; its instances stop after the answer
+//	POST   /api/v1/apps/NAME/start      → app.App
+//	POST   /api/v1/apps/NAME/promote    → app.App; a canary that is paused goes on
 //	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
 //	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true
 //	GET    /api/v1/cells                []CellStatus; ?watch=true
+//	PUT    /api/v1/cells/ID/drain       {"max_in_flight":N} → 204; also for the cell itself
+//	DELETE /api/v1/cells/ID/drain       204; also for the cell itself
 //	GET    /api/v1/strays               []app.Instance
+//	POST   /api/v1/strays/adopt         {"app":NAME} → []app.Instance that are managed now; "": all
+//	POST   /api/v1/strays/discard       {"app":NAME} → []app.Instance that will be stopped; "": all
 //
 // For cells:
 //
@@ -29,6 +40,12 @@
 // not have unknown fields; what a cell sends may, so that brain and cell can
 // be of different versions. An app that is posted has one instance and 128 MiB
 // unless it says otherwise, and else the defaults of app.App.WithDefaults.
+//
+// An update is the whole new app, which gets defaults as a new one does. Its
+// revision must be the one that was seen: if the app has another by now, the
+// answer is conflict. Changes that need new containers begin a rollout, which
+// goes on after the answer; app.App's Rollout says how far it is. The values of
+// the environment of an app and of its revisions are secrets.
 //
 // An error is {"error":{"code":"not_found","message":"…"}}; errors.go has the
 // codes. A message that tells several things has them on a line each.

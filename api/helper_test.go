@@ -51,12 +51,14 @@ type backend struct {
 	tail       func(app string, n int) []app.LogLine
 	follow     func(ctx context.Context, app string, n int, fn func([]app.LogLine) error) error
 
+	change func(what string, args ...any) error // of changes_test.go
+
 	mu      sync.Mutex
 	changed chan struct{}
 }
 
-// change tells those who wait that something changed.
-func (b *backend) change() {
+// touch tells those who wait that something changed.
+func (b *backend) touch() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.changed != nil {

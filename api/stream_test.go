@@ -33,7 +33,7 @@ func newCounter() *counter {
 	return c
 }
 
-func (c *counter) next() { c.revision.Add(1); c.change() }
+func (c *counter) next() { c.revision.Add(1); c.touch() }
 
 func TestWatchSendsEachValueOnce(t *testing.T) {
 	c := newCounter()
@@ -48,7 +48,7 @@ func TestWatchSendsEachValueOnce(t *testing.T) {
 		}
 		for range 3 { // changes of something else: they must not be seen
 			looks := c.looks.Load()
-			c.change()
+			c.touch()
 			for c.looks.Load() == looks {
 				runtime.Gosched()
 			}
@@ -107,7 +107,7 @@ func TestASlowReaderGetsTheNewestOnly(t *testing.T) {
 				}
 			}
 			c.revision.Store(1000)
-			c.change()
+			c.touch()
 		}
 		return nil
 	})
@@ -136,12 +136,12 @@ func TestWorkComesWhenItChanges(t *testing.T) {
 		}
 		seen := looks.Load() // of the revision alone a cell wants to know nothing
 		revision.Add(1)
-		bk.change()
+		bk.touch()
 		for looks.Load() == seen {
 			runtime.Gosched()
 		}
 		assigned.Add(1)
-		bk.change()
+		bk.touch()
 		return nil
 	})
 	if want := []string{"0 0", "1 1", "2 2"}; err != io.EOF || !reflect.DeepEqual(got, want) {
@@ -163,7 +163,7 @@ func TestAWatchEndsWhenTheAppIsRemoved(t *testing.T) {
 	b := start(t, bk)
 	err := b.user.WatchApp(within(t, 20*time.Second), "web", func(app.Status) error {
 		gone.Store(true)
-		bk.change()
+		bk.touch()
 		return nil
 	})
 	if !errors.Is(err, app.ErrNotFound) || err.Error() != `the app "web": not found` {

@@ -22,6 +22,32 @@ type ScaleRequest struct {
 	Instances *int `json:"instances"` // must be there
 }
 
+// An UpdateRequest asks that an app become App.
+type UpdateRequest struct {
+	App                app.App `json:"app"` // whole, with the Revision that the caller saw
+	app.RolloutOptions         // of what needs new containers
+}
+
+// A RollbackRequest asks for an earlier revision.
+type RollbackRequest struct {
+	Revision uint64 `json:"revision"` // 0: the one before the current
+}
+
+// A RestartRequest asks for a new container.
+type RestartRequest struct {
+	Index *int `json:"index,omitempty"` // of the instance; nil: all, a few at a time
+}
+
+// A DrainRequest asks that a cell be emptied.
+type DrainRequest struct {
+	MaxInFlight int `json:"max_in_flight,omitempty"` // instances that move at the same time; 0: app.DefaultDrainInFlight
+}
+
+// A StraysRequest says which strays are meant.
+type StraysRequest struct {
+	App string `json:"app"` // their app; empty: all
+}
+
 // A JoinRequest is how a cell introduces itself.
 type JoinRequest struct {
 	Cell    string `json:"cell"` // its ID

@@ -31,10 +31,20 @@ func TestEveryPathRefusesTheWrongToken(t *testing.T) {
 			continue
 		}
 		wrongRole, right := cell, user
+		if strings.HasSuffix(r.Path, "/drain") {
+			wrongRole = "of nobody" // a cell may do it, too
+			if got := ask(s, r.Method, r.Path, "Bearer "+cell); got == 401 || got == 403 {
+				t.Errorf("%s %s with a cell's token: got %d", r.Method, r.Path, got)
+			}
+		}
 		for _, suffix := range forCells {
 			if strings.HasSuffix(r.Path, suffix) {
 				wrongRole, right = user, cell
 			}
+		}
+		refusal := 403
+		if wrongRole == "of nobody" {
+			refusal = 401
 		}
 		for header, want := range map[string]int{
 			"":                     401,
@@ -44,7 +54,7 @@ func TestEveryPathRefusesTheWrongToken(t *testing.T) {
 			"Bearer " + user + "x": 401,
 			"Basic " + right:       401,
 			right:                  401,
-			"Bearer " + wrongRole:  403,
+			"Bearer " + wrongRole:  refusal,
 		} {
 			if got := ask(s, r.Method, r.Path, header); got != want {
 				t.Errorf("%s %s with %q: got %d, want %d", r.Method, r.Path, header, got, want)
@@ -87,10 +97,14 @@ type odd struct{ role Role }
 func (o odd) Role(string) (Role, bool) { return o.role, true }
 
 func TestOnlyTheRoleOfThePathOpensIt(t *testing.T) {
-	for _, role := range []Role{"", roleAnyone, "admin"} {
+	for _, role := range []Role{"", roleAnyone, roleBoth, "admin"} {
 		s := NewServer(ServerConfig{Auth: odd{role}, Log: slog.New(slog.DiscardHandler), Done: context.Background()}).(*server)
-		for _, path := range []string{"/api/v1/info", "/api/v1/nothing", "/api/v1/cells/x/work"} {
-			if got := ask(s, "GET", path, "Bearer x"); got != 403 {
+		for _, path := range []string{"/api/v1/info", "/api/v1/nothing", "/api/v1/cells/x/work", "/api/v1/cells/x/drain"} {
+			method := "GET"
+			if strings.HasSuffix(path, "/drain") {
+				method = "PUT"
+			}
+			if got := ask(s, method, path, "Bearer x"); got != 403 {
 				t.Errorf("%s as %q: got %d, want 403", path, role, got)
 			}
 		}

@@ -105,6 +105,15 @@ func (f *appFlags) conflict(cmd *cobra.Command) error {
 // build returns the app that the flags describe. What the brain checks is
 // left to it.
 func (f *appFlags) build(name, image string, command []string) (app.App, error) {
+	a, err := f.unchecked(name, image, command)
+	if err != nil {
+		return app.App{}, err
+	}
+	return a, f.checks(&a)
+}
+
+// unchecked is build without the app's checks.
+func (f *appFlags) unchecked(name, image string, command []string) (app.App, error) {
 	switch {
 	case f.privileged:
 		return app.App{}, errors.New("--privileged is not there yet: every app runs in a user namespace of its own")
@@ -119,9 +128,6 @@ func (f *appFlags) build(name, image string, command []string) (app.App, error) 
 	}
 	if f.root {
 		a.User = "root"
-	}
-	if err := f.checks(&a); err != nil {
-		return app.App{}, err
 	}
 	for _, text := range f.routes {
 		r, err := parseRoute(text)

@@ -17,9 +17,21 @@ type brain interface {
 	App(ctx context.Context, name string) (app.Status, error)
 	WatchApp(ctx context.Context, name string, each func(app.Status) error) error
 	Scale(ctx context.Context, name string, instances int) (app.App, error)
+	UpdateApp(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error)
+	Revisions(ctx context.Context, name string) ([]app.Revision, error)
+	Rollback(ctx context.Context, name string, revision uint64) (app.App, error)
+	Restart(ctx context.Context, name string, index int) (app.App, error)
+	SetStopped(ctx context.Context, name string, stopped bool) (app.App, error)
+	Promote(ctx context.Context, name string) (app.App, error)
 	RemoveApp(ctx context.Context, name string) error
 	Logs(ctx context.Context, name string, q api.LogOptions, each func(app.LogLine) error) error
 	Cells(ctx context.Context) ([]api.CellStatus, error)
+	WatchApps(ctx context.Context, each func([]app.Status) error) error
+	Drain(ctx context.Context, cell string, maxInFlight int) error
+	Undrain(ctx context.Context, cell string) error
+	Strays(ctx context.Context) ([]app.Instance, error)
+	Adopt(ctx context.Context, name string) ([]app.Instance, error)
+	Discard(ctx context.Context, name string) ([]app.Instance, error)
 }
 
 // connect returns the current target's brain. It does not talk to it yet.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -29,14 +30,16 @@ const testToken = "test-token-0123456789"
 // A fakeBrain is what stands behind a real API server: it plays the steps it
 // was given for what happens to an app, in place of cells.
 type fakeBrain struct {
-	mu      sync.Mutex // guards what follows
-	apps    map[string]*app.Status
-	lines   map[string][]app.LogLine
-	cells   []app.Cell
-	changed chan struct{}
-	plays   map[string][]step // by create, scale, remove
-	playing sync.WaitGroup
-	stop    chan struct{}
+	mu        sync.Mutex // guards what follows
+	apps      map[string]*app.Status
+	revisions map[string][]app.Revision // by app, oldest first
+	lines     map[string][]app.LogLine
+	cells     []app.Cell
+	strays    []app.Instance
+	changed   chan struct{}
+	plays     map[string][]step // by what was asked: create, scale, remove, update, …
+	playing   sync.WaitGroup
+	stop      chan struct{}
 }
 
 // A step is what happens at one moment.
@@ -45,13 +48,18 @@ type step struct {
 	Instances []app.Instance `json:"instances"` // replace those that there are; App and Revision are filled in
 	Lines     []app.LogLine  `json:"lines"`     // App, Seq, At, Stream and Source are filled in
 	Remove    bool           `json:"remove"`    // the app is gone
+
+	App     string           `json:"app"`     // empty: the one that something was asked of
+	Rollout app.RolloutState `json:"rollout"` // empty: as before
+	Reason  string           `json:"reason"`  // why the rollout failed
+	Undrain bool             `json:"undrain"` // no cell drains any more
 }
 
 // serve starts a brain with a real API server in front of it and returns its
 // URL and the certificate to trust.
 func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 	t.Helper()
-	b = &fakeBrain{apps: map[string]*app.Status{}, lines: map[string][]app.LogLine{}, plays: map[string][]step{}, changed: make(chan struct{}), stop: make(chan struct{})}
+	b = &fakeBrain{apps: map[string]*app.Status{}, revisions: map[string][]app.Revision{}, lines: map[string][]app.LogLine{}, plays: map[string][]step{}, changed: make(chan struct{}), stop: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	cert, ca := certificate(t)
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
@@ -90,14 +98,17 @@ func certificate(t testing.TB) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// load reads the steps for the moments "create", "scale" and "remove", and the
-// apps and cells that there are from the beginning.
+// load reads the steps for the moments at which something is asked, and what
+// there is from the beginning.
 func (b *fakeBrain) load(r io.Reader) error {
 	var script struct {
 		Apps  []app.Status      `json:"apps"`
 		Cells []app.Cell        `json:"cells"`
 		Plays map[string][]step `json:"plays"`
 		Lines []app.LogLine     `json:"lines"`
+
+		Strays    []app.Instance `json:"strays"`
+		Revisions []app.Revision `json:"revisions"`
 	}
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
@@ -115,7 +126,10 @@ func (b *fakeBrain) load(r io.Reader) error {
 		}
 		b.apps[s.App.Name] = &s
 	}
-	b.cells, b.plays = script.Cells, script.Plays
+	b.cells, b.plays, b.strays = script.Cells, script.Plays, script.Strays
+	for _, r := range script.Revisions {
+		b.revisions[r.App.Name] = append(b.revisions[r.App.Name], r)
+	}
 	for _, l := range script.Lines {
 		b.addLine(l.App, l)
 	}
@@ -141,24 +155,35 @@ func (b *fakeBrain) play(moment, name string) {
 			case <-b.stop:
 				return
 			}
-			b.do(name, st)
+			b.do(cmp.Or(st.App, name), st)
 		}
 	})
 }
 
 // usual is what happens when all goes well.
 func (b *fakeBrain) usual(moment, name string) []step {
-	if moment == "remove" {
+	switch moment {
+	case "remove":
 		return []step{{Remove: true}}
+	case "drain":
+		return b.evacuation(name)
 	}
 	var claimed, running []app.Instance
-	for i := range b.apps[name].App.Instances {
-		in := app.Instance{Index: i, Cell: "cell-1", State: app.Claimed, GUID: fmt.Sprint("g", i)}
+	a := b.apps[name].App
+	for i := range a.Wanted() {
+		in := app.Instance{ID: fmt.Sprint("p", i), Index: i, Cell: "cell-1", State: app.Claimed, GUID: fmt.Sprintf("g%d-%d", i, a.Revision)}
+		if moment != "create" && moment != "scale" {
+			in.ID += "-" + moment
+		}
 		claimed = append(claimed, in)
 		in.State = app.Running
 		running = append(running, in)
 	}
-	return []step{{Instances: claimed}, {After: app.Duration(20 * time.Millisecond), Instances: running}}
+	soon := app.Duration(20 * time.Millisecond)
+	if r := a.Rollout; r != nil && r.State == app.RolloutRunning {
+		return handover(b.apps[name].Instances, claimed, running)
+	}
+	return []step{{Instances: claimed}, {After: soon, Instances: running}}
 }
 
 func (b *fakeBrain) do(name string, st step) {
@@ -177,10 +202,11 @@ func (b *fakeBrain) do(name string, st step) {
 		return
 	}
 	now := *s // a value that was handed out is not changed any more
+	b.turn(&now.App, st)
 	now.Instances = slices.Clone(st.Instances)
 	for i := range now.Instances {
 		in := &now.Instances[i]
-		in.App, in.Revision = name, now.App.Revision
+		in.App, in.Revision = name, cmp.Or(in.Revision, now.App.Revision)
 		if in.Since.IsZero() {
 			in.Since = time.Now()
 		}
@@ -218,6 +244,7 @@ func (b *fakeBrain) Create(_ context.Context, a app.App) (app.App, error) {
 		return app.App{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
 	}
 	a.Revision, a.CreatedAt = 1, time.Now()
+	b.revisions[a.Name] = []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}
 	s := app.Status{App: a, Instances: []app.Instance{}, URLs: []string{}}
 	if !a.NoRoutes {
 		s.URLs = append(s.URLs, "http://"+a.Name+".lattice.test:8080")
@@ -282,10 +309,6 @@ func (b *fakeBrain) Changed() <-chan struct{} {
 	defer b.mu.Unlock()
 	return b.changed
 }
-
-func (b *fakeBrain) Cells() []app.Cell { return b.cells }
-
-func (b *fakeBrain) Strays() []app.Instance { return nil }
 
 func (b *fakeBrain) Tail(name string, n int) []app.LogLine {
 	b.mu.Lock()

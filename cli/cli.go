@@ -83,9 +83,9 @@ func newRoot(st *streams) *cobra.Command {
 	root.AddCommand(
 		newTarget(st),
 		newCreate(st),
-		newScale(st), newRemove(st),
+		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
 		newLogs(st),
-		newList(st), newStatus(st), newCells(st),
+		newList(st), newStatus(st), newRevisions(st), newCells(st), newAdopt(st),
 		newVersion(st),
 	)
 	root.SetHelpCommand(newHelp())

@@ -124,8 +124,11 @@ type waitFlags struct {
 	noWait  bool
 }
 
-func (w *waitFlags) register(cmd *cobra.Command) {
-	cmd.Flags().DurationVarP(&w.timeout, "timeout", "t", defaultTimeout, "wait no longer than `DURATION`")
+func (w *waitFlags) register(cmd *cobra.Command) { w.registerFor(cmd, defaultTimeout) }
+
+// registerFor gives cmd the flags, with how long it waits unless told otherwise.
+func (w *waitFlags) registerFor(cmd *cobra.Command, usual time.Duration) {
+	cmd.Flags().DurationVarP(&w.timeout, "timeout", "t", usual, "wait no longer than `DURATION`")
 	cmd.Flags().BoolVar(&w.noWait, "no-wait", false, "don't wait")
 }
 

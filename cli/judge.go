@@ -38,13 +38,20 @@ func (j *judge) look(s app.Status, now time.Time) (done bool, err error) {
 	for _, in := range s.Instances {
 		switch {
 		case in.Stray:
-		case !wanted(in, s.App) || in.Revision != s.App.Revision:
+		case !wanted(in, s.App) || !inForce(in.Revision, s.App):
 			leftOver = true
 		case in.State == app.Running && !in.Unready && j.stable(in, s.App.Check, now):
 			up[in.Index] = true
 		}
 	}
-	return len(up) == s.App.Instances && (j.fresh || !leftOver), nil
+	return len(up) == s.App.Wanted() && (j.fresh || !leftOver), nil
+}
+
+// inForce reports whether a is asked to run a revision: the newest, or as long
+// as a canary waits for a person also the one before.
+func inForce(revision uint64, a app.App) bool {
+	r := a.Rollout
+	return revision == a.Revision || r != nil && r.State == app.RolloutPaused && revision == r.From
 }
 
 // stable reports whether in can be relied on. One that passed a check can, but
@@ -108,22 +115,53 @@ func (j *judge) refused(s app.Status, now time.Time) error {
 	}
 	return &failure{
 		code:  exitPlacement,
-		err:   fmt.Errorf("no room for %d of %d instances of %s", n, s.App.Instances, s.App.Name),
+		err:   fmt.Errorf("no room for %d of %d instances of %s", n, s.App.Wanted(), s.App.Name),
 		lines: reasons,
 		hint:  "ask for less memory, disk or instances, or add a cell",
 	}
 }
 
-// late returns the failure of an app that did not come up in time, with what
-// holds each instance back.
-func late(s app.Status, timeout time.Duration, now time.Time) *failure {
+// late returns the failure of an app that did not come up in time.
+func (j *judge) late(s app.Status, timeout time.Duration, now time.Time) *failure {
+	text := fmt.Sprintf("%s did not come up within %v: %d of %d instances run", s.App.Name, timeout, running(s), s.App.Wanted())
+	return &failure{code: exitCommand, err: errors.New(text), lines: waiting(s, now)}
+}
+
+// culprit returns the first instance that crashed.
+func (j *judge) culprit(s app.Status) (app.Instance, []string, bool) {
+	i := slices.IndexFunc(s.Instances, func(in app.Instance) bool { return in.Crashes > 0 && wanted(in, s.App) })
+	if i < 0 {
+		return app.Instance{}, nil, false
+	}
+	return s.Instances[i], nil, true
+}
+
+func (j *judge) advise(f *failure, program, name string) {
+	f.lines = append(f.lines, fmt.Sprintf("%s stays desired: lattice goes on trying.", name))
+	if f.hint == "" {
+		f.hint = fmt.Sprintf("'%[1]s logs %[2]s' and '%[1]s status %[2]s' tell more; '%[1]s remove %[2]s' takes it away", program, name)
+	} else {
+		f.hint += fmt.Sprintf("; '%s remove %s' takes it away", program, name)
+	}
+}
+
+func (j *judge) leave(program, name string) string {
+	return fmt.Sprintf("%[2]s stays desired; look at it with '%[1]s status %[2]s', take it away with '%[1]s remove %[2]s'.", program, name)
+}
+
+// waiting says of the first instances that are not as they shall be what holds
+// each back.
+func waiting(s app.Status, now time.Time) []string {
 	const most = 5
 	var lines []string
 	for _, in := range s.Instances {
-		if in.State == app.Running && !in.Unready && wanted(in, s.App) || in.Stray {
+		if in.Stray || in.State == app.Running && !in.Unready && wanted(in, s.App) && inForce(in.Revision, s.App) {
 			continue
 		}
 		line := fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, stateField(in).text)
+		if !in.Stopping && !inForce(in.Revision, s.App) {
+			line += fmt.Sprintf(" at revision %d", in.Revision)
+		}
 		if in.Cell != "" {
 			line += " on " + in.Cell
 		}
@@ -138,6 +176,5 @@ func late(s app.Status, timeout time.Duration, now time.Time) *failure {
 	if len(lines) > most {
 		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
 	}
-	text := fmt.Sprintf("%s did not come up within %v: %d of %d instances run", s.App.Name, timeout, running(s), s.App.Instances)
-	return &failure{code: exitCommand, err: errors.New(text), lines: lines}
+	return lines
 }

@@ -95,7 +95,7 @@ func TestLateNamesTheFirstInstancesOnly(t *testing.T) {
 		s.Instances = append(s.Instances, app.Instance{Index: i, State: app.Claimed, Cell: "c1", Since: now.Add(-time.Minute)})
 	}
 	s.Instances[0].State = app.Running
-	f := late(s, time.Minute, now)
+	f := new(judge).late(s, time.Minute, now)
 	if got, want := f.Error(), "web did not come up within 1m0s: 1 of 9 instances run"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,11 +19,15 @@ func newList(st *streams) *cobra.Command {
 		Short:   "List the apps",
 		Args:    args(0, 0, ""),
 	}
+	strays := cmd.Flags().Bool("strays", false, "list instances that run though the brain doesn't know them")
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		b, err := connect()
 		if err != nil {
 			return err
+		}
+		if *strays {
+			return listStrays(cmd.Context(), st, b, *out)
 		}
 		apps, err := b.Apps(cmd.Context())
 		if err != nil {
@@ -50,9 +56,41 @@ func listTable(apps []app.Status) *table {
 	return &t
 }
 
+func listStrays(ctx context.Context, st *streams, b brain, out format) error {
+	strays, err := b.Strays(ctx)
+	if err != nil {
+		return fmt.Errorf("list the strays: %w", err)
+	}
+	if out != asTable {
+		return out.encode(st.out, append([]app.Instance{}, strays...))
+	}
+	if len(strays) == 0 {
+		st.note("No strays: all that runs is known.")
+		return nil
+	}
+	strayTable(strays).write(st.out)
+	st.note("\n'%[1]s adopt' takes them under management, '%[1]s adopt --discard' stops them.", st.name)
+	return nil
+}
+
+func strayTable(strays []app.Instance) *table {
+	now := time.Now()
+	var t table
+	t.head("Cell", "App", "Instance", "State", "Memory", "Uptime")
+	for _, in := range strays {
+		known := in
+		known.Stray = false // all of them are
+		t.row(in.Cell, field{in.App, bold}, in.Index, stateField(known), memoryText(in), uptime(in, now))
+	}
+	return &t
+}
+
 // instancesField is running/desired: green when equal, red when none runs.
 func instancesField(s app.Status) field {
-	up, want := running(s), s.App.Instances
+	up, want := running(s), s.App.Wanted()
+	if s.App.Stopped {
+		return field{"stopped", gray}
+	}
 	f := field{fmt.Sprintf("%d/%d", up, want), yellow}
 	switch {
 	case up == want:
@@ -63,7 +101,8 @@ func instancesField(s app.Status) field {
 	return f
 }
 
-// running returns how many of the wanted instances run.
+// running returns how many of the wanted instances run. Two of one index, of
+// which one takes the other's place, count once.
 func running(s app.Status) int {
 	up := map[int]bool{}
 	for _, in := range s.Instances {
@@ -77,7 +116,7 @@ func running(s app.Status) int {
 // wanted reports whether in counts for what a asks for, as against one on its
 // way out or one the brain doesn't know.
 func wanted(in app.Instance, a app.App) bool {
-	return !in.Stopping && !in.Stray && in.Index < a.Instances
+	return !in.Stopping && !in.Draining && !in.Stray && in.Index < a.Wanted()
 }
 
 // hideAll returns apps as they may be printed where others look on.

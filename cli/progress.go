@@ -31,6 +31,7 @@ type progress struct {
 // told names an instance, as against the one that takes its place.
 type told struct {
 	index    int
+	id       string // of the placement; empty: unclaimed
 	stopping bool
 }
 
@@ -47,13 +48,21 @@ func (p *progress) status(s app.Status) {
 			continue
 		}
 		text := changeText(p.s, in)
-		of := told{in.Index, in.Stopping}
+		if changing(s.App) && in.State != app.Unclaimed {
+			text += fmt.Sprintf(" (revision %d)", in.Revision)
+		}
+		of := told{in.Index, in.ID, in.Stopping}
 		news := p.told[of] != text && !(first && in.State == app.Running && !in.Stopping)
 		p.told[of] = text
 		if news {
 			p.line(fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, text))
 		}
 	}
+}
+
+// changing reports whether a is on its way to another revision.
+func changing(a app.App) bool {
+	return a.Rollout != nil && a.Rollout.State == app.RolloutRunning
 }
 
 // changeText says what became of in.
@@ -65,7 +74,7 @@ func changeText(s *screen, in app.Instance) string {
 		text += fmt.Sprintf(" (%d) on %s: %s", in.Crashes, in.Cell, s.clean(in.Reason))
 	case in.State == app.Unclaimed && in.Reason != "":
 		text += ": " + s.clean(in.Reason)
-	case in.State == app.Running && in.Unready && in.Reason != "":
+	case waitsForRoom(in), in.Unready && in.Reason != "":
 		text += fmt.Sprintf(" on %s: %s", in.Cell, s.clean(in.Reason))
 	case in.State == app.Claimed && in.Crashes > 0:
 		text += fmt.Sprintf(" on %s, start %d after a crash: %s", in.Cell, in.Crashes+1, s.clean(in.Reason))
@@ -142,7 +151,10 @@ func summary(s app.Status) string {
 			counts[strings.ToLower(state)]++
 		}
 	}
-	parts := []string{fmt.Sprintf("%s: %d of %d running", s.App.Name, running(s), s.App.Instances)}
+	parts := []string{fmt.Sprintf("%s: %d of %d running", s.App.Name, running(s), s.App.Wanted())}
+	if r := s.App.Rollout; changing(s.App) {
+		parts = append(parts, fmt.Sprintf("%d of %d on revision %d", runningOn(s, r.To), s.App.Wanted(), r.To))
+	}
 	for _, state := range []string{"unclaimed", "claimed", "crashed", "stopping"} {
 		if n := counts[state]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))

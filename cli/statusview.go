@@ -232,6 +232,8 @@ func stateField(in app.Instance) field {
 		return field{"STRAY", red}
 	case in.Stopping:
 		return field{"STOPPING", yellow}
+	case in.Draining:
+		return field{"DRAINING", yellow}
 	case in.State == app.Running && in.Unready:
 		return field{"UNREADY", yellow}
 	case in.State == app.Running:
@@ -253,7 +255,9 @@ func reasonText(in app.Instance, now time.Time) string {
 		return ""
 	case in.State == app.Crashed && in.RetryAt.After(now):
 		return in.Reason + ", restart in " + ageText(in.RetryAt.Sub(now))
-	case in.State == app.Running && !in.Unready, in.State == app.Claimed && in.Crashes > 0:
+	case waitsForRoom(in), in.Unready:
+		return in.Reason
+	case in.State == app.Running, in.State == app.Claimed && in.Crashes > 0:
 		return "last crash: " + in.Reason
 	}
 	return in.Reason

@@ -70,16 +70,16 @@ func parseRoute(s string) (app.Route, error) {
 	r := app.Route{}
 	var err error
 	if host, r.Port, err = cutPort(host, r.Port); err != nil {
-		return r, fmt.Errorf("--http-route %q: %w", s, err)
+		return r, fmt.Errorf("the route %q: %w", s, err)
 	}
 	if hasPath {
 		if path, r.Port, err = cutPort(path, r.Port); err != nil {
-			return r, fmt.Errorf("--http-route %q: %w", s, err)
+			return r, fmt.Errorf("the route %q: %w", s, err)
 		}
 		r.Path = "/" + path
 	}
 	if host == "" {
-		return r, fmt.Errorf("--http-route %q: the host is missing: write HOST[/PATH][:PORT]", s)
+		return r, fmt.Errorf("the route %q: the host is missing: write HOST[/PATH][:PORT]", s)
 	}
 	r.Host = strings.ToLower(host)
 	return r, nil

@@ -26,6 +26,26 @@ type waiter struct {
 	app     string
 	timeout time.Duration
 	since   time.Time // of an app that is new: when it was made; what happened before is of a namesake
+	goal    goal      // what to wait for; nil: that all that is asked for runs, and nothing else
+}
+
+// A goal is what a waiter waits for.
+type goal interface {
+	// look returns whether s is it. An error says that it won't come by itself.
+	look(s app.Status, now time.Time) (done bool, err error)
+
+	// late returns the failure of a goal that was not reached in time.
+	late(s app.Status, timeout time.Duration, now time.Time) *failure
+
+	// culprit returns the instance whose last lines tell what went wrong, and
+	// the containers that printed them, nil being all of the instance.
+	culprit(s app.Status) (in app.Instance, guids []string, ok bool)
+
+	// advise adds to a failure what becomes of the app and what can be done.
+	advise(f *failure, program, name string)
+
+	// leave tells a user who doesn't wait on what becomes of the app.
+	leave(program, name string) string
 }
 
 // run returns the app's status when it has come up, or the reason why not. The
@@ -45,7 +65,9 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	j := judge{fresh: !w.since.IsZero()}
+	if w.goal == nil {
+		w.goal = &judge{fresh: !w.since.IsZero()}
+	}
 	var s app.Status
 	known := false
 	for {
@@ -67,7 +89,7 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 		if !known {
 			continue
 		}
-		if done, err := j.look(s, time.Now()); done || err != nil {
+		if done, err := w.goal.look(s, time.Now()); done || err != nil {
 			return s, w.explain(ctx, s, err)
 		}
 	}
@@ -125,7 +147,7 @@ func send[T any](ctx context.Context, to chan<- T, v T) error {
 func (w *waiter) gaveUp(ctx context.Context, s app.Status, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		w.stays()
+		w.st.note("\n%s", w.goal.leave(w.st.name, w.app))
 		return ctx.Err()
 	case errors.Is(err, app.ErrNotFound):
 		return fail(exitCommand, fmt.Errorf("%s was removed meanwhile", w.app))
@@ -134,42 +156,41 @@ func (w *waiter) gaveUp(ctx context.Context, s app.Status, err error) error {
 	case s.App.Name == "":
 		return fail(exitCommand, fmt.Errorf("heard nothing of %s within %v", w.app, w.timeout))
 	}
-	return w.explain(ctx, s, late(s, w.timeout, time.Now()))
+	return w.explain(ctx, s, w.goal.late(s, w.timeout, time.Now()))
 }
 
-// explain adds to what keeps the app from coming up the last lines of an
-// instance that crashed, and says what becomes of the app.
+// explain adds to what went wrong the last lines of an instance that crashed,
+// and says what becomes of the app.
 func (w *waiter) explain(ctx context.Context, s app.Status, err error) error {
 	var f *failure
 	if !errors.As(err, &f) {
 		return err
 	}
-	if i := slices.IndexFunc(s.Instances, func(in app.Instance) bool { return in.Crashes > 0 && wanted(in, s.App) }); i >= 0 {
-		f.lines = append(f.lines, w.lastWords(ctx, s.Instances[i])...)
+	if in, guids, ok := w.goal.culprit(s); ok {
+		f.lines = append(f.lines, w.lastWords(ctx, in, guids)...)
 	}
-	f.lines = append(f.lines, fmt.Sprintf("%s stays desired: lattice goes on trying.", w.app))
-	if f.hint == "" {
-		f.hint = fmt.Sprintf("'%[1]s logs %[2]s' and '%[1]s status %[2]s' tell more; '%[1]s remove %[2]s' takes it away", w.st.name, w.app)
-	} else {
-		f.hint += fmt.Sprintf("; '%s remove %s' takes it away", w.st.name, w.app)
-	}
+	w.goal.advise(f, w.st.name, w.app)
 	return f
 }
 
-// lastWords returns the last lines that in printed, if they can be had quickly.
-func (w *waiter) lastWords(ctx context.Context, in app.Instance) []string {
+// lastWords returns the last lines that in printed, or those of its containers
+// that guids names, if they can be had quickly.
+func (w *waiter) lastWords(ctx context.Context, in app.Instance, guids []string) []string {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	var words []string
 	t := tail{
 		brain: w.brain, app: w.app, instance: in.Index, lines: lookBack,
 		emit: func(l app.LogLine) error {
-			if own(l) {
+			if own(l) && (guids == nil || slices.Contains(guids, l.GUID)) {
 				words = append(words, "  "+l.Text)
 			}
 			return nil
 		},
 		warn: func(string, ...any) {},
+	}
+	if guids != nil {
+		t.lines = allLines // the newest may be of the container before
 	}
 	if err := t.last(ctx); err != nil || len(words) == 0 {
 		return nil // the error at hand is worth more than this one
@@ -180,8 +201,3 @@ func (w *waiter) lastWords(ctx context.Context, in app.Instance) []string {
 
 // own reports whether the app printed l itself.
 func own(l app.LogLine) bool { return l.Stream != app.Event }
-
-// stays tells a user who leaves that the app does not.
-func (w *waiter) stays() {
-	w.st.note("\n%[2]s stays desired; look at it with '%[1]s status %[2]s', take it away with '%[1]s remove %[2]s'.", w.st.name, w.app)
-}
