@@ -34,9 +34,11 @@ func mayImport() map[string]string {
 		"scheduler": "app",
 		"store":     "app",
 		"cluster":   "app",
-		"router":    "app",
+		"router":    "app router/wire",
 		"logs":      "app",
 		"web":       "",
+
+		"router/wire": "",
 
 		"cells":            "app",
 		"cells/containerd": "app cells",

@@ -5,10 +5,15 @@
 //   - Table says what is routed where. Build makes it from apps and their
 //     instances; it is a plain value that never changes.
 //   - live and exchange know whose turn it is, who had a request already and
-//     who is passed over. They know nothing of the way bytes are moved.
-//   - The data path is net/http's server, httputil.ReverseProxy and one
-//     http.Transport an instance (retry.go, proxy.go). A faster one reads the
-//     same Table and drives the same exchange: aim, begin, next, end.
+//     who is passed over. They know nothing of the way bytes are moved. A data
+//     path drives them by aim, begin, next and end.
+//   - Two data paths. The fast one is for HTTP/1: a goroutine a connection
+//     (client.go), heads read and written as bytes (package wire, request.go,
+//     answer.go), connections to instances kept in links (link.go), and no
+//     timers: one watch looks after all connections (watch.go). The other is
+//     net/http's server, httputil.ReverseProxy and one http.Transport an
+//     instance (proxy.go, retry.go, library.go). It has what the first does not
+//     speak: HTTP/2, and whoever uses the Router as an http.Handler.
 //
 // The router never waits for an app to become healthy and probes nothing: it
 // learns of instances from the tables it is given, and of dead ones from

@@ -14,34 +14,44 @@ import (
 // it has been, and where it is.
 type exchange struct {
 	r       *Router
-	in      *http.Request
+	in      *http.Request // on the library's path; nil on the fast one
 	arrived time.Duration
+	wish    wish
 
 	live  *live
 	route *Route
 	pool  []*Backend // of route, those the request may go to; never empty
 	turn  uint64
 
-	tried   []*upstream
+	tried   []*upstream // begins in few
+	few     [2]*upstream
 	backend *Backend  // that has the request
 	up      *upstream // the same; nil: none has it
 	whole   bool      // the answer went out to its end
 }
 
+// A wish is what a request says about where it wants to go.
+type wish struct {
+	host      string // Host, with or without a port
+	path      string // unescaped
+	addressed bool   // it has X-Cf-App-Instance
+	instance  string // its value
+}
+
 // aim finds the instances that l has for the request. When there are none it
 // returns why.
 func (x *exchange) aim(l *live) *refusal {
-	route := l.table.Lookup(x.in.Host, x.in.URL.Path)
+	route := l.table.Lookup(x.wish.host, x.wish.path)
 	if route == nil {
-		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.in.Host)}
+		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.wish.host)}
 	}
 	if len(route.Backends) == 0 {
-		return &refusal{http.StatusServiceUnavailable, "no_endpoints", "the app behind " + strconv.QuoteToASCII(x.in.Host) + " has no healthy instance at the moment"}
+		return &refusal{http.StatusServiceUnavailable, "no_endpoints", "the app behind " + strconv.QuoteToASCII(x.wish.host) + " has no healthy instance at the moment"}
 	}
 	pool := route.Backends
-	if want := x.in.Header["X-Cf-App-Instance"]; len(want) > 0 {
-		if pool = addressed(pool, want[0]); pool == nil {
-			return &refusal{http.StatusBadRequest, "unknown_route", "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(want[0])}
+	if x.wish.addressed {
+		if pool = addressed(pool, x.wish.instance); pool == nil {
+			return &refusal{http.StatusBadRequest, "unknown_route", "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(x.wish.instance)}
 		}
 	}
 	x.live, x.route, x.pool = l, route, pool
@@ -66,6 +76,7 @@ func addressed(pool []*Backend, want string) []*Backend {
 
 // begin gives the request to the first instance.
 func (x *exchange) begin() {
+	x.tried = x.few[:0]
 	x.turn = x.live.turns[x.route.id].Add(1) - 1
 	x.give(x.choose(x.r.now()))
 }

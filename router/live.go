@@ -31,6 +31,7 @@ type upstream struct {
 	restUntil atomic.Int64 // time.Duration since Router.born; 0: not resting
 	toldAt    atomic.Int64 // the same, of the last OnUnreachable; 0: never
 	transport atomic.Pointer[http.Transport]
+	links     links
 }
 
 // succeed returns what follows old when t is the table, and the upstreams that
@@ -108,12 +109,19 @@ func (u *upstream) roundTripper() *http.Transport {
 	return u.transport.Load()
 }
 
-// closeIdle closes the connections that no request uses, and soon those that
-// one uses now.
+// closeIdle closes the connections that no request uses.
 func (u *upstream) closeIdle() {
 	if t := u.transport.Load(); t != nil {
 		t.CloseIdleConnections()
 	}
+	u.links.close(false)
+}
+
+// leave closes the connections that no request uses, and those that one uses
+// now as soon as it has ended.
+func (u *upstream) leave() {
+	u.closeIdle()
+	u.links.close(true)
 }
 
 // newTransport returns a transport for one instance: HTTP/1.1, no proxy from
@@ -122,16 +130,13 @@ func newTransport(d *net.Dialer) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		DialContext:         d.DialContext,
-		Protocols:           protocols,
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 1024,
-		// Shorter than any common server's: Node.js and uvicorn close after
-		// 5 s. The other way round a request could be on its way to a
-		// connection that is just being closed.
-		IdleConnTimeout:        4 * time.Second,
-		ResponseHeaderTimeout:  15 * time.Minute, // as gorouter: a hung app must not hold on for ever
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 1 << 20,
+		DialContext:            d.DialContext,
+		Protocols:              protocols,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    1024,
+		IdleConnTimeout:        linkIdle,
+		ResponseHeaderTimeout:  answerWait,
+		ExpectContinueTimeout:  expectWait,
+		MaxResponseHeaderBytes: maxAnswerHead,
 	}
 }

@@ -47,7 +47,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		out.Header["X-Request-Start"] = []string{strconv.FormatInt(time.Now().UnixMilli(), 10)}
 	}
 	if id := out.Header.Get("X-Request-Id"); id == "" || len(id) > maxRequestID {
-		out.Header["X-Request-Id"] = []string{newRequestID()}
+		out.Header["X-Request-Id"] = []string{string(appendRequestID(nil))}
 	}
 	x.direct(out)
 }
@@ -92,17 +92,17 @@ func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	case x.in.Context().Err() != nil:
 		x.r.refuse(w, refusal{statusClientGone, "client_gone", "the client did not wait for the answer"})
 	case isTimeout(err):
-		x.r.refuse(w, refusal{http.StatusGatewayTimeout, "endpoint_failure", "the app did not answer in time"})
+		x.r.refuse(w, *late())
 	default:
-		x.r.refuse(w, refusal{http.StatusBadGateway, "endpoint_failure", "no instance of the app could answer"})
+		x.r.refuse(w, *broken())
 	}
 }
 
-// newRequestID returns 32 random hexadecimal digits. They name a request, they
-// protect nothing.
-func newRequestID() string {
+// appendRequestID appends 32 random hexadecimal digits. They name a request,
+// they protect nothing.
+func appendRequestID(out []byte) []byte {
 	var b [16]byte
 	binary.NativeEndian.PutUint64(b[:8], rand.Uint64())
 	binary.NativeEndian.PutUint64(b[8:], rand.Uint64())
-	return hex.EncodeToString(b[:])
+	return hex.AppendEncode(out, b[:])
 }

@@ -89,7 +89,7 @@ func rawFront(t *testing.T, table *router.Table) (string, *router.Router) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- r.Serve(ctx, ln, 5*time.Second) }()
+	go func() { ended <- serve(ctx, r, ln, 5*time.Second) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -1,6 +1,9 @@
 package router
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // A refusal is an answer of the router itself.
 type refusal struct {
@@ -13,16 +16,55 @@ type refusal struct {
 // client did not wait for the answer. Nobody sees it.
 const statusClientGone = 499
 
+// late and broken are the refusals of a request that no instance has answered.
+func late() *refusal {
+	return &refusal{http.StatusGatewayTimeout, "endpoint_failure", "the app did not answer in time"}
+}
+
+func broken() *refusal {
+	return &refusal{http.StatusBadGateway, "endpoint_failure", "no instance of the app could answer"}
+}
+
+// fields calls f with each header field of the refusal.
+func (why *refusal) fields(f func(name, value string)) {
+	f("Content-Type", "text/plain; charset=utf-8")
+	f("X-Content-Type-Options", "nosniff")
+	f("Cache-Control", "no-store") // a 404 may be cached otherwise
+	f("X-Cf-Routererror", why.cause)
+	if why.code == http.StatusServiceUnavailable {
+		f("Retry-After", "1")
+	}
+}
+
+// append appends the refusal as the fast path writes it.
+func (why *refusal) append(out []byte, date string, head, again bool) []byte {
+	out = append(out, "HTTP/1.1 "...)
+	out = strconv.AppendInt(out, int64(why.code), 10)
+	out = append(out, ' ')
+	out = append(out, http.StatusText(why.code)...)
+	add := func(name, value string) {
+		out = append(out, "\r\n"...)
+		out = append(out, name...)
+		out = append(out, ": "...)
+		out = append(out, value...)
+	}
+	why.fields(add)
+	add("Date", date)
+	add("Content-Length", strconv.Itoa(len(why.reason)+1))
+	if !again {
+		add("Connection", "close")
+	}
+	out = append(out, "\r\n\r\n"...)
+	if head {
+		return out
+	}
+	return append(append(out, why.reason...), '\n')
+}
+
+// refuse answers on the library's path.
 func (r *Router) refuse(w http.ResponseWriter, why refusal) {
 	r.count.answered(why.code)
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store") // a 404 may be cached otherwise
-	h.Set("X-Cf-Routererror", why.cause)
-	if why.code == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "1")
-	}
+	why.fields(w.Header().Set)
 	w.WriteHeader(why.code)
 	// An error here is the client's going away, which is no news.
 	_, _ = w.Write([]byte(why.reason + "\n"))

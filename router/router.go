@@ -37,11 +37,16 @@ type Router struct {
 	born    time.Time // times are kept as durations since then, which no clock change bends
 	dialer  net.Dialer
 	buffers bufferPool
+	works   works
+	date    date
 	count   counters
 
 	mu        sync.Mutex // guards upstreams; held for one Swap
 	upstreams map[endpoint]*upstream
 	leaving   map[*upstream]bool // out of the table, with requests still open
+
+	idleMu sync.Mutex // guards idle
+	idle   []*links   // that may have idle connections
 }
 
 // New returns a Router that answers 404 until the first Swap.
@@ -74,7 +79,7 @@ func (r *Router) Swap(t *Table) {
 	r.see(gone)
 	r.mu.Unlock()
 	for _, up := range gone {
-		up.closeIdle()
+		up.leave()
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,46 +24,178 @@ const (
 func (r *Router) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	srv := r.server(base)
+	s := newServer(r, base)
+	var work sync.WaitGroup
+	work.Go(func() { s.watch(base) })
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(ln) }()
+	go func() { ended <- s.accept(ln) }()
+	var err error
 	select {
-	case err := <-ended:
-		return fmt.Errorf("serve http on %s: %w", ln.Addr(), err)
+	case err = <-ended:
+		err = fmt.Errorf("serve http on %s: %w", ln.Addr(), err)
+		drain = 0
 	case <-ctx.Done():
+		ln.Close()
+		<-ended
 	}
-
-	limit, done := context.WithTimeout(base, drain)
-	defer done()
-	late := srv.Shutdown(limit)
-	// Shutdown forgets tunnels. Their requests' contexts come from base, so
-	// this ends them, and the tries of requests that are late.
+	late := s.drain(drain)
+	// Tunnels are not waited for. What comes from base ends here, as do the
+	// tries of requests that are late.
 	cut()
-	if err := srv.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		late = errors.Join(late, err)
-	}
-	<-ended
+	s.cutAll()
+	work.Wait()
 	for _, up := range r.live.Load().upstreams {
 		up.closeIdle()
 	}
-	if late != nil {
-		return fmt.Errorf("drain http on %s within %v: %w", ln.Addr(), drain, late)
+	if err == nil && late {
+		err = fmt.Errorf("drain http on %s within %v: %w", ln.Addr(), drain, context.DeadlineExceeded)
 	}
-	return nil
+	return err
 }
 
-// server returns the server of one listener. It has no limit for a whole
-// request or answer, because both may be streams.
-func (r *Router) server(base context.Context) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler:           r,
-		Protocols:         protocols,
-		ReadHeaderTimeout: headerWait,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return base },
+// A server is what serves one listener.
+type server struct {
+	r        *Router
+	base     context.Context // ends with Serve
+	scheme   string
+	draining atomic.Bool
+	lib      library
+	running  sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	clients map[*client]struct{}
+	tunnels int
+	quiet   chan struct{} // closed when drained; nil: nobody waits
+}
+
+func newServer(r *Router, base context.Context) *server {
+	s := &server{r: r, base: base, scheme: "http", clients: make(map[*client]struct{})}
+	s.lib.init(r, base)
+	r.date.set(time.Now())
+	return s
+}
+
+// accept takes connections until the listener is closed.
+func (s *server) accept(ln net.Listener) error {
+	wait := 5 * time.Millisecond
+	for {
+		conn, err := ln.Accept()
+		if err == nil {
+			wait = 5 * time.Millisecond
+			s.take(conn)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		// There are too many files open, or the client is gone already.
+		s.r.log.Warn("connection not accepted", "err", err)
+		select {
+		case <-s.base.Done():
+			return err
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, time.Second)
 	}
+}
+
+// take serves one connection.
+func (s *server) take(conn net.Conn) {
+	c := newClient(s, conn)
+	s.mu.Lock()
+	s.clients[c] = struct{}{}
+	s.mu.Unlock()
+	s.running.Go(func() {
+		defer s.forget(c)
+		c.serve()
+	})
+}
+
+func (s *server) forget(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	if c.phase == tunnelling {
+		s.tunnels--
+	}
+	s.settle()
+}
+
+// tunnelling notes that c has become a tunnel. It reports false when there are
+// to be none any more.
+func (s *server) tunnelling(c *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.enter(tunnelling, s.r.now())
+	s.tunnels++
+	s.settle()
+	gone, _ := c.state()
+	return !gone
+}
+
+// settle says so when nothing is left but tunnels. mu must be held.
+func (s *server) settle() {
+	if s.quiet != nil && len(s.clients) == s.tunnels {
+		close(s.quiet)
+		s.quiet = nil
+	}
+}
+
+// all appends all clients to list.
+func (s *server) all(list []*client) []*client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		list = append(list, c)
+	}
+	return list
+}
+
+// drain lets requests end for as long as limit. It reports whether some are late.
+func (s *server) drain(limit time.Duration) (late bool) {
+	s.draining.Store(true)
+	quiet := make(chan struct{})
+	s.mu.Lock()
+	s.quiet = quiet
+	s.settle()
+	s.mu.Unlock()
+	for _, c := range s.all(nil) {
+		c.dismiss()
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(s.base), limit)
+	defer stop()
+	library := s.lib.drain(ctx)
+	select {
+	case <-quiet:
+	case <-ctx.Done():
+		late = true
+	}
+	return library != nil || late
+}
+
+// cutAll closes everything and waits until it has ended.
+func (s *server) cutAll() {
+	for _, c := range s.all(nil) {
+		c.sever()
+	}
+	s.lib.close()
+	s.running.Wait()
+}
+
+// dismiss closes the connection if it has no request.
+func (c *client) dismiss() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == waiting || c.phase == reading {
+		c.conn.Close()
+	}
+}
+
+// sever closes the connection and that of its request.
+func (c *client) sever() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = true
+	c.closeLink()
+	c.conn.Close()
 }

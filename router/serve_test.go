@@ -26,7 +26,7 @@ func serving(t *testing.T, table *router.Table, drain time.Duration) (addr strin
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	result := make(chan error, 1)
-	go func() { result <- r.Serve(ctx, ln, drain) }()
+	go func() { result <- serve(ctx, r, ln, drain) }()
 	return ln.Addr().String(), stop, result
 }
 

@@ -1,0 +1,204 @@
+package router
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"lattice/router/wire"
+)
+
+const (
+	smallBuffer = 4 << 10 // bytes that an idle connection keeps
+	lingerFor   = time.Second
+	lingerBytes = 4 << 20 // how much of an unwanted body is thrown away
+)
+
+// A client is a connection of a client on the fast path. Its goroutine takes
+// one request after the other; another one sends a large body meanwhile.
+type client struct {
+	watched
+
+	r    *Router
+	s    *server
+	conn net.Conn
+	ip   string
+
+	buf  []byte // what came in; begins with the head of the request at hand
+	used int    // bytes of buf that this request has used up
+	seen int    // bytes of buf in which no head ends
+	req  wire.Head
+	x    exchange
+	body body
+
+	handed bool // the connection is somebody else's now
+}
+
+func newClient(s *server, conn net.Conn) *client {
+	c := &client{r: s.r, s: s, conn: conn, ip: conn.RemoteAddr().String()}
+	if host, _, err := net.SplitHostPort(c.ip); err == nil {
+		c.ip = host
+	}
+	c.since = s.r.now()
+	return c
+}
+
+// serve answers requests until the connection ends.
+func (c *client) serve() {
+	defer func() {
+		if !c.handed {
+			c.conn.Close()
+		}
+	}()
+	defer func() {
+		if p := recover(); p != nil { // one request must not end all others
+			c.r.log.Error("request failed for a fault of the router", "reason", p, "stack", string(debug.Stack()))
+		}
+	}()
+	c.buf = make([]byte, 0, smallBuffer)
+	for c.head() && c.exchange() {
+		c.next()
+	}
+}
+
+// head reads the head of a request. It reports false when there is none, or
+// none that can be served.
+func (c *client) head() bool {
+	for {
+		if len(c.buf) > 0 {
+			err := c.req.ParseRequest(c.buf, c.seen)
+			if err == nil {
+				c.used = c.req.Len
+				return true
+			}
+			if c.seen = len(c.buf); err != wire.ErrMore {
+				return c.malformed(err)
+			}
+			if c.phase == waiting {
+				c.enter(reading, c.r.now())
+			}
+			if len(c.buf) >= maxHeader {
+				return c.refuse(&refusal{http.StatusRequestHeaderFieldsTooLarge, "header_too_large", "the request's header is larger than 64 KiB"}, true)
+			}
+		}
+		if len(c.buf) == cap(c.buf) {
+			c.buf = append(make([]byte, 0, 4*cap(c.buf)), c.buf...)
+		}
+		n, err := c.conn.Read(c.buf[len(c.buf):cap(c.buf)])
+		if n == 0 && err != nil {
+			return false
+		}
+		c.buf = c.buf[:len(c.buf)+n]
+	}
+}
+
+// next forgets the request at hand.
+func (c *client) next() {
+	rest := c.buf[c.used:]
+	if cap(c.buf) > smallBuffer && len(rest) < smallBuffer {
+		c.buf = append(make([]byte, 0, smallBuffer), rest...)
+	} else {
+		c.buf = append(c.buf[:0], rest...)
+	}
+	c.used, c.seen = 0, 0
+	c.enter(waiting, c.r.now())
+}
+
+// malformed answers what is no request.
+func (c *client) malformed(err error) bool {
+	if c.isPreface() {
+		c.s.library(c)
+		return false
+	}
+	c.r.count.requests.Add(1)
+	why := refusal{http.StatusBadRequest, "bad_request", err.Error()}
+	if errors.Is(err, wire.ErrCoding) {
+		why.code = http.StatusNotImplemented
+	} else if errors.Is(err, wire.ErrVersion) {
+		why.code = http.StatusHTTPVersionNotSupported
+	}
+	return c.refuse(&why, true)
+}
+
+// exchange has the request answered by an instance. It reports whether the
+// connection can take another one.
+func (c *client) exchange() (again bool) {
+	c.r.count.requests.Add(1)
+	c.x = exchange{r: c.r, arrived: c.r.now()}
+	c.body = body{}
+	if why := c.aim(); why != nil {
+		return c.refuse(why, c.req.HasBody())
+	}
+	w := c.r.works.get()
+	defer c.r.works.put(w)
+	c.enter(exchanging, c.x.arrived)
+	c.x.begin()
+	defer c.x.end()
+	l, err := c.reach(w)
+	if err != nil {
+		return c.failed(err)
+	}
+	return c.answer(w, l)
+}
+
+// failed answers a request that no instance has answered.
+func (c *client) failed(err error) bool {
+	c.x.whole = true
+	gone, overdue := c.state()
+	var bad *wire.Malformed
+	switch {
+	case gone:
+		c.r.count.answered(statusClientGone)
+		return false
+	case errors.As(c.body.bad, &bad):
+		return c.refuse(&refusal{http.StatusBadRequest, "bad_request", bad.Why}, true)
+	case c.body.bad != nil:
+		c.r.count.answered(statusClientGone)
+		return false
+	case overdue || isTimeout(err):
+		return c.refuse(late(), c.req.HasBody())
+	default:
+		return c.refuse(broken(), c.req.HasBody())
+	}
+}
+
+// refuse answers for the router. dirty says that something may come that is
+// not the next request: then the connection ends.
+func (c *client) refuse(why *refusal, dirty bool) (again bool) {
+	c.r.count.answered(why.code)
+	again = !dirty && c.persists()
+	out := why.append(nil, c.r.date.String(), string(c.req.Method) == "HEAD", again)
+	if _, err := c.conn.Write(out); err != nil {
+		return false
+	}
+	if dirty {
+		c.linger()
+	}
+	return again
+}
+
+// persists reports whether the client's connection stays open after this
+// request, as far as client and server wish.
+func (c *client) persists() bool {
+	if c.req.Close || c.s.draining.Load() {
+		return false
+	}
+	return c.req.Minor == 1 || c.req.KeepAlive
+}
+
+// linger ends the connection so that the client can read its answer although
+// it goes on sending: closing at once would throw that away.
+func (c *client) linger() {
+	half, ok := c.conn.(halfCloser)
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.enter(leaving, c.r.now())
+	if c.conn.SetReadDeadline(time.Now().Add(lingerFor)) == nil {
+		// What comes is not wanted, nor is the reason why it ends.
+		_, _ = io.CopyN(io.Discard, c.conn, lingerBytes)
+	}
+}

@@ -1,0 +1,24 @@
+package router
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// ServeLibrary is Serve with every connection on the library's path.
+func (r *Router) ServeLibrary(ctx context.Context, ln net.Listener, drain time.Duration) error {
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	srv := r.server(base)
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(ln) }()
+	<-ctx.Done()
+	limit, done := context.WithTimeout(base, drain)
+	defer done()
+	err := srv.Shutdown(limit)
+	cut()
+	srv.Close()
+	<-ended
+	return err
+}

@@ -1,0 +1,103 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// preface is how an HTTP/2 connection begins: as far as an HTTP/1 parser
+// reads it.
+const preface = "PRI * HTTP/2.0\r\n\r\n"
+
+// A library serves connections with net/http: those that do not speak HTTP/1.
+type library struct {
+	srv   *http.Server
+	feed  feed
+	start sync.Once
+	ended chan error
+}
+
+func (l *library) init(r *Router, base context.Context) {
+	l.srv = r.server(base)
+	l.feed = feed{conns: make(chan net.Conn), done: base.Done()}
+	l.ended = make(chan error, 1)
+}
+
+// serve takes over a connection.
+func (l *library) serve(conn net.Conn) {
+	l.start.Do(func() { go func() { l.ended <- l.srv.Serve(&l.feed) }() })
+	select {
+	case l.feed.conns <- conn:
+	case <-l.feed.done:
+		conn.Close()
+	}
+}
+
+func (l *library) drain(ctx context.Context) error { return l.srv.Shutdown(ctx) }
+
+// close ends what is left and waits for it.
+func (l *library) close() {
+	_ = l.srv.Close() // its listener is a feed, whose Close can't fail
+	started := true
+	l.start.Do(func() { started = false })
+	if started {
+		<-l.ended
+	}
+}
+
+// A feed is a listener for connections that were accepted elsewhere.
+type feed struct {
+	conns chan net.Conn
+	done  <-chan struct{}
+}
+
+func (f *feed) Accept() (net.Conn, error) {
+	select {
+	case c := <-f.conns:
+		return c, nil
+	case <-f.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (f *feed) Close() error   { return nil }
+func (f *feed) Addr() net.Addr { return &net.TCPAddr{} }
+
+// isPreface reports whether the client speaks HTTP/2.
+func (c *client) isPreface() bool {
+	return len(c.buf) >= len(preface) && strings.HasPrefix(text(c.buf), preface)
+}
+
+// library hands the client's connection over to net/http.
+func (s *server) library(c *client) {
+	half, ok := c.conn.(halfCloser)
+	if !ok {
+		return
+	}
+	early := bytes.Clone(c.buf)
+	c.handed = true
+	s.lib.serve(&earlyConn{half, io.MultiReader(bytes.NewReader(early), half)})
+}
+
+// server returns the net/http server of one listener. It has no limit for a
+// whole request or answer, because both may be streams.
+func (r *Router) server(base context.Context) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           r,
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerWait,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+}
