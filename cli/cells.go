@@ -49,7 +49,7 @@ func cellsTable(cells []api.CellStatus, bars bool) *table {
 		if bars {
 			memory = bar(int64(c.Used.MemoryMB), int64(c.Capacity.MemoryMB), 10) + " " + memory
 		}
-		t.row(field{c.ID, bold}, c.Zone, cellState(c.State), memory, share(c.Used.DiskMB, c.Capacity.DiskMB),
+		t.row(field{c.ID, bold}, c.Zone, cellState(c.Cell), memory, share(c.Used.DiskMB, c.Capacity.DiskMB),
 			fmt.Sprintf("%d/%d", c.Used.Containers, c.Capacity.Containers),
 			fmt.Sprintf("%d/%d", c.Running, c.Claimed), c.Address, c.Version)
 	}
@@ -61,12 +61,14 @@ func share(used, all int) string {
 	return sizeText(int64(used)<<20) + "/" + sizeText(int64(all)<<20)
 }
 
-func cellState(s app.CellState) field {
-	switch s {
-	case app.CellAlive:
-		return field{string(s), green}
-	case app.CellSuspect:
-		return field{string(s), yellow}
+func cellState(c app.Cell) field {
+	switch {
+	case c.State == app.CellAlive && c.Draining:
+		return field{"DRAINING", yellow}
+	case c.State == app.CellAlive:
+		return field{string(c.State), green}
+	case c.State == app.CellSuspect:
+		return field{string(c.State), yellow}
 	}
-	return field{string(s), red}
+	return field{string(c.State), red}
 }

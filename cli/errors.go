@@ -73,7 +73,7 @@ func hint(err error, name string) string {
 	case errors.Is(err, app.ErrNotFound):
 		return "'" + name + " list' shows the apps"
 	case errors.Is(err, app.ErrExists):
-		return "change it with '" + name + " scale', or take it away first with '" + name + " remove'"
+		return "change it with '" + name + " update', or take it away first with '" + name + " remove'"
 	case errors.Is(err, app.ErrConflict):
 		return "look at it again and repeat the command"
 	}

@@ -34,6 +34,14 @@ func writeHelp(st *streams, cmd *cobra.Command) {
 	if !cmd.HasParent() {
 		writeCommands(st, cmd)
 	}
+	if cmd.HasParent() && len(cmd.Commands()) > 0 {
+		var t table
+		for _, below := range cmd.Commands() {
+			t.row("", below.Name(), below.Short)
+		}
+		fmt.Fprintf(st.out, "\n%s\n", st.out.paint(bold, "COMMANDS"))
+		t.write(st.out)
+	}
 	if len(cmd.Aliases) > 0 {
 		fmt.Fprintf(st.out, "\n%s\n  %s\n", st.out.paint(bold, "ALIASES"), strings.Join(cmd.Aliases, ", "))
 	}
@@ -56,6 +64,9 @@ func writeCommands(st *streams, root *cobra.Command) {
 			if c.GroupID == g.ID && !c.Hidden {
 				names := append([]string{c.Name()}, c.Aliases...)
 				t.row("", strings.Join(names, ", "), c.Short)
+				for _, below := range c.Commands() {
+					t.row("", c.Name()+" "+below.Name(), below.Short)
+				}
 			}
 		}
 		if len(t.rows) > 0 {

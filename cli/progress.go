@@ -19,13 +19,18 @@ const (
 // A progress shows how an app comes up: what changes and what the app prints
 // scrolls by; on a terminal the line at the bottom says how far it is.
 type progress struct {
-	s      *screen
+	bottom
 	latest app.Status
 	told   map[told]string // what was said last
 	at     time.Time       // of what was printed last
 	summed time.Time       // of the last summary, where there is no line at the bottom
-	frame  int             // of the spinner
-	drawn  bool            // there is a line at the bottom
+}
+
+// A bottom is the line at the bottom of a terminal, below what scrolls by.
+type bottom struct {
+	s     *screen
+	frame int  // of the spinner
+	drawn bool // it is there
 }
 
 // told names an instance, as against the one that takes its place.
@@ -36,7 +41,7 @@ type told struct {
 }
 
 func newProgress(s *screen) *progress {
-	return &progress{s: s, told: map[told]string{}, at: time.Now()}
+	return &progress{bottom: bottom{s: s}, told: map[told]string{}, at: time.Now()}
 }
 
 // status tells what changed. What runs from the beginning is no news.
@@ -92,8 +97,7 @@ func (p *progress) warn(text string) { p.line(p.s.paint(yellow, "warning:") + " 
 
 // line prints text above the line at the bottom.
 func (p *progress) line(text string) {
-	p.clear()
-	io.WriteString(p.s, text+"\n")
+	p.bottom.line(text)
 	p.at = time.Now()
 	p.draw()
 }
@@ -118,24 +122,39 @@ func (p *progress) tick(now time.Time) {
 
 // draw draws the line at the bottom of a terminal.
 func (p *progress) draw() {
-	if !p.s.tty || p.latest.App.Name == "" {
+	if p.latest.App.Name == "" {
 		return
 	}
-	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-	text := string(spinner[p.frame%len(spinner)]) + " " + summary(p.latest)
+	text := summary(p.latest)
 	if pull, ok := pulled(p.latest); ok && pull.Total > 0 {
 		text += " " + bar(pull.Done, pull.Total, barWidth)
 	}
-	width, _ := p.s.size()
-	io.WriteString(p.s, "\r"+p.s.paint(cyan, cut(text, width-1))+"\x1b[K")
-	p.drawn = true
+	p.bottom.draw(text)
+}
+
+// line prints text above the line at the bottom, which is gone then.
+func (b *bottom) line(text string) {
+	b.clear()
+	io.WriteString(b.s, text+"\n")
+}
+
+// draw draws the line at the bottom; what is not a terminal has none.
+func (b *bottom) draw(text string) {
+	if !b.s.tty {
+		return
+	}
+	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+	text = string(spinner[b.frame%len(spinner)]) + " " + text
+	width, _ := b.s.size()
+	io.WriteString(b.s, "\r"+b.s.paint(cyan, cut(text, width-1))+"\x1b[K")
+	b.drawn = true
 }
 
 // clear takes the line at the bottom away.
-func (p *progress) clear() {
-	if p.drawn {
-		io.WriteString(p.s, "\r\x1b[K")
-		p.drawn = false
+func (b *bottom) clear() {
+	if b.drawn {
+		io.WriteString(b.s, "\r\x1b[K")
+		b.drawn = false
 	}
 }
 

@@ -49,6 +49,9 @@ func newScale(st *streams) *cobra.Command {
 			return out.encode(st.out, hideEnv(s))
 		}
 		text := fmt.Sprintf("App scaled successfully: %s of %s.", instancesText(n), a.Name)
+		if s.App.Stopped {
+			text = fmt.Sprintf("%s is stopped: '%s start %s' starts %s.", a.Name, st.name, a.Name, instancesText(n))
+		}
 		fmt.Fprintln(st.out, st.out.paint(green, text))
 		return nil
 	}

@@ -95,8 +95,9 @@ func newCell(st *streams) *cobra.Command {
 It joins with the brain's address and the join token that '` + st.name + ` token' prints
 on the brain. It remembers both: later starts need neither.`,
 		Example: st.name + " cell --detach --join 10.0.0.2 --token-file join-token",
-		Args:    args(0, 0, ""),
+		Args:    onlyCommands,
 	}
+	cmd.AddCommand(cellCommands(st)...)
 	config.AddCellFlags(cmd.Flags())
 	f.register(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -36,7 +35,7 @@ type statusView struct {
 }
 
 func (v statusView) write(w *screen, s app.Status, now time.Time) {
-	v.header(w, s)
+	v.header(w, s, now)
 	io.WriteString(w, "\n")
 	switch {
 	case len(s.Instances) == 0:
@@ -54,15 +53,25 @@ func (v statusView) write(w *screen, s app.Status, now time.Time) {
 }
 
 // header prints what the user asked for.
-func (v statusView) header(w *screen, s app.Status) {
+func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	a := s.App
 	fmt.Fprintln(w, w.paint(bold, a.Name))
 	var t table
 	line := func(name string, value any) { t.row("", name, value) }
 	line("Image", a.Image)
 	up := instancesField(s)
-	up.text += " running"
+	if a.Stopped {
+		up.text += fmt.Sprintf(", %d when started", a.Instances)
+	} else {
+		up.text += " running"
+	}
 	line("Instances", up)
+	if a.Revision > 1 || a.Rollout != nil {
+		line("Revision", a.Revision)
+	}
+	if a.Rollout != nil {
+		line("Change", rolloutField(s, now))
+	}
 	line("Memory", limitText(a.MemoryMB))
 	line("Disk", limitText(a.DiskMB))
 	line("CPU weight", a.CPUWeight)
@@ -89,6 +98,28 @@ func (v statusView) header(w *screen, s app.Status) {
 		line("Created", a.CreatedAt.Local().Format(time.DateTime))
 	}
 	t.write(w)
+}
+
+// rolloutField says how far the last change of the revision is.
+func rolloutField(s app.Status, now time.Time) field {
+	r := s.App.Rollout
+	text := fmt.Sprintf("%s: revision %d → %d", r.State, r.From, r.To)
+	switch r.State {
+	case app.RolloutRunning:
+		text += fmt.Sprintf(" (%s), %d of %d changed", howText(r.RolloutOptions), runningOn(s, r.To), s.App.Wanted())
+		if !r.StartedAt.IsZero() {
+			text += " in " + ageText(now.Sub(r.StartedAt))
+		}
+		return field{text, yellow}
+	case app.RolloutPaused:
+		return field{text + ", a canary waits: update --promote or rollback", yellow}
+	case app.RolloutFailed:
+		return field{fmt.Sprintf("%s, back at %d: %s", text, s.App.Revision, r.Reason), red}
+	}
+	if !r.EndedAt.IsZero() {
+		text += ", " + r.EndedAt.Local().Format(time.DateTime)
+	}
+	return field{text, plain}
 }
 
 // listLines appends one row a line, only the first with the name.
@@ -190,130 +221,3 @@ func commandText(args []string) string {
 	}
 	return strings.Join(quoted, " ")
 }
-
-func instanceTable(instances []app.Instance, now time.Time) *table {
-	var t table
-	t.head("Instance", "State", "Cell", "Address", "Crashes", "CPU", "Memory", "Disk", "Uptime", "Reason")
-	for _, in := range instances {
-		t.row(in.Index, stateField(in), dash(in.Cell), dash(address(in)), in.Crashes,
-			cpuText(in), memoryText(in), diskText(in), uptime(in, now), reasonText(in, now))
-	}
-	return &t
-}
-
-// details prints all that is known of in.
-func details(w *screen, in app.Instance, now time.Time) {
-	state := stateField(in)
-	fmt.Fprintf(w, "%s  [%s]\n", w.paint(bold, fmt.Sprintf("Instance %d", in.Index)), w.paint(state.as, state.text))
-	var t table
-	line := func(name, value string) {
-		if value != "" {
-			t.row("", name, value)
-		}
-	}
-	line("GUID", in.GUID)
-	line("Cell", in.Cell)
-	line("IP", in.IP)
-	line("Address", in.Host)
-	line("Port mapping", portMapping(in))
-	line("Uptime", uptime(in, now))
-	line("Crashes", strconv.Itoa(in.Crashes))
-	line("Reason", reasonText(in, now))
-	line("CPU", cpuText(in))
-	line("Memory", memoryText(in))
-	line("Disk", diskText(in))
-	line("Revision", strconv.FormatUint(in.Revision, 10))
-	t.write(w)
-}
-
-func stateField(in app.Instance) field {
-	switch {
-	case in.Stray:
-		return field{"STRAY", red}
-	case in.Stopping:
-		return field{"STOPPING", yellow}
-	case in.Draining:
-		return field{"DRAINING", yellow}
-	case in.State == app.Running && in.Unready:
-		return field{"UNREADY", yellow}
-	case in.State == app.Running:
-		return field{string(in.State), green}
-	case in.State == app.Claimed:
-		return field{string(in.State), yellow}
-	case in.State == app.Unclaimed && in.Reason == "":
-		return field{string(in.State), cyan}
-	}
-	return field{string(in.State), red}
-}
-
-// reasonText says what happened last or what an instance waits for.
-func reasonText(in app.Instance, now time.Time) string {
-	switch {
-	case in.Pull != nil:
-		return pullText(*in.Pull)
-	case in.Reason == "":
-		return ""
-	case in.State == app.Crashed && in.RetryAt.After(now):
-		return in.Reason + ", restart in " + ageText(in.RetryAt.Sub(now))
-	case waitsForRoom(in), in.Unready:
-		return in.Reason
-	case in.State == app.Running, in.State == app.Claimed && in.Crashes > 0:
-		return "last crash: " + in.Reason
-	}
-	return in.Reason
-}
-
-// pullText says how far the pull of an image is.
-func pullText(p app.Pull) string {
-	if p.Total <= 0 {
-		return "pulling the image: " + sizeText(p.Done) + " so far"
-	}
-	return fmt.Sprintf("pulling the image: %s of %s (%d%%)", sizeText(p.Done), sizeText(p.Total), min(100, p.Done*100/p.Total))
-}
-
-// address is where the cell leads to the instance's primary port.
-func address(in app.Instance) string {
-	if in.Host == "" || len(in.Ports) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%s:%d", in.Host, in.Ports[0].Host)
-}
-
-// portMapping lists the ports as host:container.
-func portMapping(in app.Instance) string {
-	var pairs []string
-	for _, p := range in.Ports {
-		pairs = append(pairs, fmt.Sprintf("%d:%d", p.Host, p.Container))
-	}
-	return strings.Join(pairs, ", ")
-}
-
-func cpuText(in app.Instance) string {
-	if in.State != app.Running {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f%%", in.CPUPercent)
-}
-
-func memoryText(in app.Instance) string {
-	if in.State != app.Running || in.MemoryBytes == 0 { // not measured yet
-		return "-"
-	}
-	return sizeText(in.MemoryBytes)
-}
-
-func diskText(in app.Instance) string {
-	if in.State != app.Running || in.DiskBytes == 0 { // not measured yet
-		return "-"
-	}
-	return sizeText(in.DiskBytes)
-}
-
-func uptime(in app.Instance, now time.Time) string {
-	if in.State != app.Running || in.Since.IsZero() {
-		return "-"
-	}
-	return ageText(now.Sub(in.Since))
-}
-
-func dash(s string) string { return cmp.Or(s, "-") }
