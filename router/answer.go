@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -54,7 +55,7 @@ func (c *client) answer(w *work, l *link) (again bool) {
 		l.conn.Close()
 	}
 	if err != nil {
-		c.breakOff()
+		c.breakOff(how)
 		return false
 	}
 	c.x.whole = true
@@ -73,9 +74,10 @@ func lasts(res *wire.Head) bool {
 	return res.Minor == 1 || res.KeepAlive
 }
 
-// breakOff makes sure that the client does not take the answer for whole.
-func (c *client) breakOff() {
-	if tcp, ok := c.conn.(*net.TCPConn); ok {
+// breakOff makes sure that the client does not take the answer for whole. Where
+// neither a length nor chunks tell it, a reset must.
+func (c *client) breakOff(how framing) {
+	if tcp, ok := c.conn.(*net.TCPConn); ok && c.req.Minor == 0 && how != byLength {
 		_ = tcp.SetLinger(0) // the connection is closed either way
 	}
 }
@@ -194,9 +196,10 @@ func (c *client) deliverChunks(w *work, l *link, rest []byte) (clean bool, err e
 	for first := true; ; first = false {
 		n := 0
 		for n < len(rest) && !chunks.Done() {
-			k, data, err := chunks.Next(rest[n:])
-			if err != nil {
-				return false, err
+			k, data, bad := chunks.Next(rest[n:])
+			if bad != nil {
+				_, err := c.conn.Write(w.out) // as far as it was good
+				return false, errors.Join(bad, err)
 			}
 			if data || c.req.Minor == 1 {
 				w.out = append(w.out, rest[n:n+k]...)

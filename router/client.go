@@ -55,12 +55,12 @@ func (c *client) serve() {
 	}()
 	defer func() {
 		if p := recover(); p != nil { // one request must not end all others
+			c.leave()
 			c.r.log.Error("request failed for a fault of the router", "reason", p, "stack", string(debug.Stack()))
 		}
 	}()
 	c.buf = make([]byte, 0, smallBuffer)
-	for c.head() && c.exchange() {
-		c.next()
+	for c.head() && c.exchange() && c.next() {
 	}
 }
 
@@ -95,8 +95,8 @@ func (c *client) head() bool {
 	}
 }
 
-// next forgets the request at hand.
-func (c *client) next() {
+// next forgets the request at hand. It reports false when the server stops.
+func (c *client) next() bool {
 	rest := c.buf[c.used:]
 	if cap(c.buf) > smallBuffer && len(rest) < smallBuffer {
 		c.buf = append(make([]byte, 0, smallBuffer), rest...)
@@ -105,6 +105,7 @@ func (c *client) next() {
 	}
 	c.used, c.seen = 0, 0
 	c.enter(waiting, c.r.now())
+	return !c.s.draining.Load() // after enter: else dismiss could miss it
 }
 
 // malformed answers what is no request.

@@ -25,7 +25,7 @@ type library struct {
 
 func (l *library) init(r *Router, base context.Context) {
 	l.srv = r.server(base)
-	l.feed = feed{conns: make(chan net.Conn), done: base.Done()}
+	l.feed = feed{conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.ended = make(chan error, 1)
 }
 
@@ -34,7 +34,7 @@ func (l *library) serve(conn net.Conn) {
 	l.start.Do(func() { go func() { l.ended <- l.srv.Serve(&l.feed) }() })
 	select {
 	case l.feed.conns <- conn:
-	case <-l.feed.done:
+	case <-l.feed.closed:
 		conn.Close()
 	}
 }
@@ -43,7 +43,8 @@ func (l *library) drain(ctx context.Context) error { return l.srv.Shutdown(ctx) 
 
 // close ends what is left and waits for it.
 func (l *library) close() {
-	_ = l.srv.Close() // its listener is a feed, whose Close can't fail
+	_ = l.feed.Close() // it can't fail
+	_ = l.srv.Close()  // nor is it news when one of the connections is closed already
 	started := true
 	l.start.Do(func() { started = false })
 	if started {
@@ -53,20 +54,25 @@ func (l *library) close() {
 
 // A feed is a listener for connections that were accepted elsewhere.
 type feed struct {
-	conns chan net.Conn
-	done  <-chan struct{}
+	conns  chan net.Conn
+	close  sync.Once
+	closed chan struct{}
 }
 
 func (f *feed) Accept() (net.Conn, error) {
 	select {
 	case c := <-f.conns:
 		return c, nil
-	case <-f.done:
+	case <-f.closed:
 		return nil, net.ErrClosed
 	}
 }
 
-func (f *feed) Close() error   { return nil }
+func (f *feed) Close() error {
+	f.close.Do(func() { close(f.closed) })
+	return nil
+}
+
 func (f *feed) Addr() net.Addr { return &net.TCPAddr{} }
 
 // isPreface reports whether the client speaks HTTP/2.
