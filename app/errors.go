@@ -24,3 +24,14 @@ type invalid string
 
 func (e invalid) Error() string        { return string(e) }
 func (e invalid) Is(target error) bool { return target == ErrInvalid }
+
+// Unauthorized returns an error that is ErrUnauthorized and prints as the
+// sentence only.
+func Unauthorized(format string, args ...any) error {
+	return unauthorized(fmt.Sprintf(format, args...))
+}
+
+type unauthorized string
+
+func (e unauthorized) Error() string        { return string(e) }
+func (e unauthorized) Is(target error) bool { return target == ErrUnauthorized }

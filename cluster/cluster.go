@@ -70,6 +70,8 @@ type Cluster struct {
 	updating sync.Mutex              // held while a new meta is handed out, so that it can't be overtaken by an older one
 	current  Meta                    // guarded by updating
 
+	rekeying sync.Mutex // held while the keys change
+
 	ending sync.Mutex    // held while leaving and closing: memberlist panics when it is to leave after it was closed
 	closed chan struct{} // closed by Close; guarded by ending
 }

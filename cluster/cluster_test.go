@@ -252,21 +252,21 @@ func TestJoinRefusals(t *testing.T) {
 func TestKeysCanBeChanged(t *testing.T) {
 	t.Parallel()
 	nodes := together(t, 2)
-	for _, step := range []func(*cluster.Cluster) error{
-		func(c *cluster.Cluster) error { return c.InstallKey(key(2)) },
-		func(c *cluster.Cluster) error { return c.UseKey(key(2)) },
-		func(c *cluster.Cluster) error { return c.RemoveKey(key(1)) },
-	} {
+	for _, keys := range [][][]byte{{key(1), key(2)}, {key(2), key(1)}, {key(2)}} {
 		for _, n := range nodes {
-			must(t, step(n.Cluster))
+			must(t, n.SetKeys(keys))
 		}
 	}
 	late := start(t, cluster.Config{Name: "late", Key: key(2)})
 	must(t, late.ask(nodes[1].Addr()))
 	nodes[0].wait(t, "late", func() bool { _, ok := nodes[0].sees("late"); return ok })
-	if err := nodes[0].InstallKey([]byte("short")); !errors.Is(err, app.ErrInvalid) {
-		t.Errorf("short key: got %v, want app.ErrInvalid", err)
+	for _, bad := range [][][]byte{nil, {[]byte("short")}, {key(3), nil}} {
+		if err := nodes[0].SetKeys(bad); !errors.Is(err, app.ErrInvalid) {
+			t.Errorf("%d keys: got %v, want app.ErrInvalid", len(bad), err)
+		}
 	}
+	must(t, nodes[0].SetKeys([][]byte{key(3)})) // without the others: it is out
+	nodes[1].wait(t, "a to be lost", func() bool { _, ok := nodes[1].gone("a"); return ok })
 }
 
 func TestNewRefuses(t *testing.T) {
