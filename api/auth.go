@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -10,28 +12,36 @@ import (
 	"lattice/app"
 )
 
-// A Role is what the holder of a token may do.
+// A Role is what a caller may do.
 type Role string
 
 // The roles.
 const (
-	RoleUser Role = "user" // everything but what is for cells
-	RoleCell Role = "cell" // only what is for cells
+	RoleUser Role = "user" // by token: everything but what follows
+	RoleJoin Role = "join" // by token: to become a cell
+	RoleCell Role = "cell" // by certificate: what is for this cell
 
-	roleAnyone Role = "anyone" // of a path, never of a token
-	roleBoth   Role = "both"   // of a path, never of a token: a user's, and a cell's for the cell itself
+	roleAnyone Role = "anyone" // of a path, never of a caller
+	roleBoth   Role = "both"   // of a path, never of a caller: a user, and the cell itself
 )
 
-// Auth tells the role of a token. It must take as long for a wrong token as
-// for a right one.
+// Auth knows the callers. What it refuses is ErrUnauthorized and says why.
 type Auth interface {
-	Role(token string) (Role, bool)
+	// Role tells the role of a token. It must take as long for a wrong token
+	// as for a right one.
+	Role(token string) (Role, error)
+
+	// Cell tells which cell shows the certificate, which the server has
+	// verified. The context ends when the cell isn't welcome any more; its
+	// cause says why.
+	Cell(cert *x509.Certificate) (id string, in context.Context, err error)
 }
 
-// Tokens is an Auth with one token a role, of which it has only the hash. A
-// role whose hash is zero has no token.
+// Tokens is an Auth with one token a role, of which it has only the hash; a
+// role whose hash is zero has no token. To it every verified certificate is one
+// of the cell that is its common name.
 type Tokens struct {
-	User, Cell [sha256.Size]byte
+	User, Join [sha256.Size]byte
 }
 
 // HashToken returns what Tokens wants of a token. A token must be random and
@@ -39,18 +49,22 @@ type Tokens struct {
 func HashToken(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
 
 // Role returns the role of the token.
-func (t Tokens) Role(token string) (Role, bool) {
+func (t Tokens) Role(token string) (Role, error) {
 	got := HashToken(token)
-	user, cell := same(got, t.User), same(got, t.Cell)
+	user, join := same(got, t.User), same(got, t.Join)
 	switch {
 	case token == "":
-		return "", false
 	case user:
-		return RoleUser, true
-	case cell:
-		return RoleCell, true
+		return RoleUser, nil
+	case join:
+		return RoleJoin, nil
 	}
-	return "", false
+	return "", app.Unauthorized("the token is not known here")
+}
+
+// Cell returns the common name.
+func (t Tokens) Cell(cert *x509.Certificate) (string, context.Context, error) {
+	return cert.Subject.CommonName, context.Background(), nil
 }
 
 // same compares in constant time and is false for a hash that is not set.
@@ -59,34 +73,78 @@ func same(got, want [sha256.Size]byte) bool {
 }
 
 // authorise lets a request pass only if the route table says for whom its path
-// is and its token has that role. It runs in front of every handler, those for
+// is and its caller is that. It runs in front of every handler, those for
 // unknown paths included, so a path nobody thought of is refused.
 func (s *server) authorise(c *gin.Context) {
 	want, known := s.allowed[c.Request.Method+" "+c.FullPath()]
-	if want == roleAnyone {
+	token := bearer(c.GetHeader("Authorization"))
+	switch {
+	case want == roleAnyone:
+		return
+	case verified(c) != nil && (want == RoleCell || want == roleBoth && token == ""):
+		s.authoriseCell(c)
 		return
 	}
-	token := bearer(c.GetHeader("Authorization"))
-	role, ok := s.cfg.Auth.Role(token)
+	role, err := s.cfg.Auth.Role(token)
 	switch {
-	case !ok && token == "":
-		s.fail(c, sayf(app.ErrUnauthorized, "a token is needed: send it as Authorization: Bearer TOKEN"))
-	case !ok:
-		s.fail(c, sayf(app.ErrUnauthorized, "the token is not known here"))
+	case token == "" && want == RoleCell:
+		s.fail(c, app.Unauthorized("this is for cells only, which show the certificate that they got when they joined"))
+	case token == "" && verified(c) != nil:
+		s.fail(c, sayf(errForbidden, "the certificate of a cell does not open this: use a user's token"))
+	case token == "":
+		s.fail(c, app.Unauthorized("a token is needed: send it as Authorization: Bearer TOKEN"))
+	case err != nil:
+		s.fail(c, err)
 	case known && opens(role, want), c.FullPath() == "" && role == RoleUser: // of the latter the answer will be 404
-	case role == RoleCell:
-		s.fail(c, sayf(errForbidden, "a join token is for cells only: use a user's token"))
+	case want == RoleCell:
+		s.fail(c, sayf(errForbidden, "this is for cells only, which show the certificate that they got when they joined"))
+	case role == RoleJoin:
+		s.fail(c, sayf(errForbidden, "a join token is only for cells that join: use a user's token"))
 	default:
-		s.fail(c, sayf(errForbidden, "this is for cells only and wants the join token"))
+		s.fail(c, sayf(errForbidden, "this is for cells that join and wants a join token"))
 	}
 }
 
-// opens reports whether a role opens a path for want.
+// opens reports whether the role of a token opens a path for want.
 func opens(role, want Role) bool {
 	if want == roleBoth {
-		return role == RoleUser || role == RoleCell
+		return role == RoleUser
 	}
 	return role == want
+}
+
+// callerKey is where a request has the context of the cell that made it.
+const callerKey = "caller"
+
+// authoriseCell lets a cell pass that speaks for itself.
+func (s *server) authoriseCell(c *gin.Context) {
+	cell, in, err := s.cfg.Auth.Cell(verified(c))
+	switch {
+	case err != nil:
+		s.fail(c, err)
+	case cell == "" || cell != c.Param("id"):
+		s.fail(c, sayf(errForbidden, "the certificate of the cell %.100q does not speak for the cell %.100q", cell, c.Param("id")))
+	default:
+		c.Set(callerKey, in)
+	}
+}
+
+// caller returns the context of the cell that makes the request, which ends
+// when it must not go on; of others, one that never does.
+func caller(c *gin.Context) context.Context {
+	if in, ok := c.Value(callerKey).(context.Context); ok {
+		return in
+	}
+	return context.Background()
+}
+
+// verified returns the certificate that the caller showed and the server
+// verified, or nil.
+func verified(c *gin.Context) *x509.Certificate {
+	if t := c.Request.TLS; t != nil && len(t.VerifiedChains) > 0 {
+		return t.VerifiedChains[0][0]
+	}
+	return nil
 }
 
 // bearer returns the token of an Authorization header, or "".

@@ -72,8 +72,6 @@ type Cells interface {
 	// one app, or all for "". They return what they did that with.
 	Adopt(ctx context.Context, app string) ([]app.Instance, error)
 	Discard(ctx context.Context, app string) ([]app.Instance, error)
-
-	Join(r JoinRequest) (JoinReply, error)
 }
 
 // Logs keeps the newest lines of every app. All methods may be called

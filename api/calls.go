@@ -95,14 +95,8 @@ func (c *Client) Strays(ctx context.Context) ([]app.Instance, error) {
 	return get[[]app.Instance](ctx, c, "/strays")
 }
 
-// Join introduces a cell. It and what follows want the join token.
-func (c *Client) Join(ctx context.Context, r JoinRequest) (JoinReply, error) {
-	var out JoinReply
-	err := c.call(ctx, http.MethodPost, "/join", r, &out)
-	return out, err
-}
-
-// Work calls fn with the whole work of the cell, at once and whenever it has
+// Work calls fn with the whole work of the cell. It and what follows want the
+// cell's certificate. fn is called at once and whenever it has
 // changed, as WatchApp does. It is ErrNotFound if the cell hasn't joined.
 func (c *Client) Work(ctx context.Context, cell string, fn func(app.Work) error) error {
 	return c.stream(ctx, cellPath(cell)+"/work", each(fn))

@@ -3,7 +3,6 @@ package api
 import (
 	"io"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -45,23 +44,6 @@ func (s *server) listStrays(c *gin.Context) {
 	s.answer(c, http.StatusOK, some(s.cfg.Cells.Strays()))
 }
 
-func (s *server) join(c *gin.Context) {
-	var r JoinRequest
-	if err := readLenient(c, &r); err != nil {
-		s.fail(c, err)
-		return
-	}
-	if !cellID.MatchString(r.Cell) {
-		s.fail(c, app.Invalid("the cell's ID %.100q can't be used: it must be 1 to 128 letters, digits, dots, - and _, a letter or digit first", r.Cell))
-		return
-	}
-	reply, err := s.cfg.Cells.Join(r)
-	s.done(c, http.StatusOK, reply, err)
-}
-
-// cellID is what stands for a cell in paths, in gossip and on the screen.
-var cellID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
 func (s *server) work(c *gin.Context) {
 	id := c.Param("id")
 	watch(s, c, source[app.Work]{
@@ -84,6 +66,11 @@ func (s *server) report(c *gin.Context) {
 	err := readLenient(c, &r)
 	if err == nil && r.Cell != c.Param("id") {
 		err = app.Invalid("the report is of the cell %.100q and was sent for %.100q", r.Cell, c.Param("id"))
+	}
+	for _, in := range r.Instances {
+		if err == nil && in.Cell != r.Cell {
+			err = app.Invalid("the report of the cell %.100q has an instance of the cell %.100q", r.Cell, in.Cell)
+		}
 	}
 	if err == nil {
 		err = s.cfg.Cells.Report(r)

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,10 @@ type ClientConfig struct {
 	// system's certificates count and the brain's must be for the URL's host.
 	CA     string
 	CAHash string
+
+	// Certificate, if not nil, returns what the client shows of itself when it
+	// connects. It may return another one each time, but never nil.
+	Certificate func() *tls.Certificate
 
 	Timeout time.Duration // of a request that is no stream, and of the start of one; 0: 30 s
 	Silence time.Duration // after that long without a sign of life a stream is dead; 0: 45 s
@@ -192,7 +197,10 @@ func (c *Client) broken(ctx context.Context, err error) error {
 		err = wrapped.Err // without method and URL, which the sentence has
 	}
 	var name *net.DNSError
+	var alert *net.OpError
 	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Error(), "certificate"): // crypto/tls has no type for it
+		return &said{fmt.Sprintf("the brain at %s does not accept the certificate that is shown to it (%v)", c.base, alert.Err), []error{app.ErrUnauthorized, err}}
 	case isUntrusted(err):
 		return &said{fmt.Sprintf("the brain at %s does not show the certificate that is expected: either it was set up anew, or somebody is in between (%v)", c.base, err), []error{ErrUntrusted, err}}
 	case errors.As(err, &name):

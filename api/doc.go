@@ -2,9 +2,10 @@
 // brain (gin), the client that the command line and the cells use, and the one
 // table that turns errors into statuses and back.
 //
-// Every path is under /api/v1 and wants "Authorization: Bearer TOKEN", but
-// GET /api/v1/ping. A user's token may call everything except what is said to
-// be for cells; the join token may call only what is for cells.
+// Every path is under /api/v1. A user sends "Authorization: Bearer TOKEN" and
+// may call everything except what is said to be for cells. A cell joins with a
+// join token and gets a certificate for it; with that, shown in TLS, it may call
+// the paths of its own ID and no others. GET /api/v1/ping is for everybody.
 //
 //	GET    /api/v1/ping                 {}
 //	GET    /api/v1/info                 Info
@@ -27,10 +28,18 @@
 //	GET    /api/v1/strays               []app.Instance
 //	POST   /api/v1/strays/adopt         {"app":NAME} → []app.Instance that are managed now; "": all
 //	POST   /api/v1/strays/discard       {"app":NAME} → []app.Instance that will be stopped; "": all
+//	POST   /api/v1/cells/ID/revoke      → Revocation; puts the cell out of the cluster
+//	GET    /api/v1/tokens               []TokenStatus, of join tokens
+//	POST   /api/v1/tokens               TokenRequest → 201 NewToken
+//	DELETE /api/v1/tokens/ID            204
+//	POST   /api/v1/gossip/rotate        → Rotation; replaces the key of gossip, answers when that is done
 //
 // For cells:
 //
-//	POST   /api/v1/join                 JoinRequest → JoinReply
+//	POST   /api/v1/join                 JoinRequest → JoinReply; by join token
+//	POST   /api/v1/cells/ID/certificate Renewal → Renewal
+//	GET    /api/v1/cells/ID/membership  stream of Membership
+//	POST   /api/v1/cells/ID/ring        Confirmation → 204
 //	GET    /api/v1/cells/ID/work        stream of app.Work
 //	POST   /api/v1/cells/ID/report      app.Report → 204
 //	POST   /api/v1/cells/ID/logs        lines as app.AppendLogLine writes them → 204

@@ -28,7 +28,7 @@ import (
 
 const (
 	userToken = "the-token-of-a-user"
-	cellToken = "the-token-of-the-cells"
+	joinToken = "the-token-to-join-with"
 )
 
 // backend is a brain whose parts a test sets; what it doesn't set panics, which
@@ -44,7 +44,8 @@ type backend struct {
 	strays func() []app.Instance
 	work   func(cell string) (app.Work, error)
 	report func(app.Report) error
-	join   func(api.JoinRequest) (api.JoinReply, error)
+
+	trust // nil: all panic
 
 	appendLogs func([]app.LogLine)
 	cursors    func([]string) map[string]uint64
@@ -55,6 +56,19 @@ type backend struct {
 
 	mu      sync.Mutex
 	changed chan struct{}
+}
+
+// trust keeps the method Changed apart from that of the apps.
+type trust interface {
+	Join(r api.JoinRequest) (api.JoinReply, error)
+	Renew(cell string, csr []byte) ([]byte, error)
+	Membership(cell string) (api.Membership, error)
+	Confirm(cell string, revision uint64)
+	Revoke(cell string) (api.Revocation, error)
+	RotateGossip(ctx context.Context) (api.Rotation, error)
+	Tokens() []api.TokenStatus
+	CreateToken(api.TokenRequest) (api.NewToken, error)
+	RevokeToken(id string) error
 }
 
 // touch tells those who wait that something changed.
@@ -87,7 +101,6 @@ func (b *backend) Cells() []app.Cell                                         { r
 func (b *backend) Strays() []app.Instance                                    { return b.strays() }
 func (b *backend) Work(cell string) (app.Work, error)                        { return b.work(cell) }
 func (b *backend) Report(r app.Report) error                                 { return b.report(r) }
-func (b *backend) Join(r api.JoinRequest) (api.JoinReply, error)             { return b.join(r) }
 func (b *backend) Append(lines []app.LogLine)                                { b.appendLogs(lines) }
 func (b *backend) Cursors(guids []string) map[string]uint64                  { return b.cursors(guids) }
 func (b *backend) Tail(name string, n int) []app.LogLine                     { return b.tail(name, n) }
@@ -101,8 +114,10 @@ type brain struct {
 	url  string
 	ca   string // PEM
 	hash string // of the CA
+	sign authority
 	user *api.Client
-	cell *api.Client
+	join *api.Client
+	cell *api.Client        // of the cell c
 	stop context.CancelFunc // ends the streams
 	log  *logBuffer
 }
@@ -113,8 +128,8 @@ func start(t *testing.T, b *backend, change ...func(*api.ServerConfig)) *brain {
 	done, stop := context.WithCancel(context.Background())
 	text := &logBuffer{}
 	cfg := api.ServerConfig{
-		Apps: b, Cells: b, Logs: b,
-		Auth: api.Tokens{User: api.HashToken(userToken), Cell: api.HashToken(cellToken)},
+		Apps: b, Cells: b, Logs: b, Trust: b,
+		Auth: api.Tokens{User: api.HashToken(userToken), Join: api.HashToken(joinToken)},
 		Info: api.Info{Version: "1.2.3", Domain: "example.com"},
 		Log:  slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Done: done,
@@ -122,25 +137,28 @@ func start(t *testing.T, b *backend, change ...func(*api.ServerConfig)) *brain {
 	for _, f := range change {
 		f(&cfg)
 	}
-	cert, ca := certificates(t, api.ServerName)
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	au := newAuthority(t)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{au.server(t, api.ServerName)}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: au.pool(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hs := &http.Server{Handler: api.NewServer(cfg), ReadHeaderTimeout: 10 * time.Second, ErrorLog: nullLog()}
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(ln) }()
-	sum := sha256.Sum256(ca.Raw)
+	sum := sha256.Sum256(au.ca.Raw)
 	br := &brain{
-		backend: b, url: "https://" + ln.Addr().String(), stop: stop, log: text,
-		ca:   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})),
+		backend: b, url: "https://" + ln.Addr().String(), stop: stop, log: text, sign: au,
+		ca:   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: au.ca.Raw})),
 		hash: hex.EncodeToString(sum[:]),
 	}
-	br.user, br.cell = br.client(t, userToken), br.client(t, cellToken)
+	br.user, br.join, br.cell = br.client(t, userToken), br.client(t, joinToken), br.client(t, "", br.as(t, "c"))
 	t.Cleanup(func() {
 		stop()
-		br.user.Close()
-		br.cell.Close()
+		for _, c := range []*api.Client{br.user, br.join, br.cell} {
+			c.Close()
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := hs.Shutdown(ctx); err != nil {
@@ -167,12 +185,22 @@ func (b *brain) client(t *testing.T, token string, change ...func(*api.ClientCon
 	return c
 }
 
-// raw sends a request as a user without the help of the client.
+// as makes a client show the certificate of a cell.
+func (b *brain) as(t *testing.T, cell string) func(*api.ClientConfig) {
+	t.Helper()
+	cert := b.sign.client(t, cell)
+	return func(cfg *api.ClientConfig) { cfg.Certificate = func() *tls.Certificate { return &cert } }
+}
+
+// raw sends a request without the help of the client: with a token, or as the
+// cell whose ID follows "cell:".
 func (b *brain) raw(t *testing.T, method, path, token string, body io.Reader) (*http.Response, string) {
 	t.Helper()
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM([]byte(b.ca))
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: api.ServerName}}
+	trust := &tls.Config{RootCAs: b.sign.pool(), ServerName: api.ServerName}
+	if cell, ok := strings.CutPrefix(token, "cell:"); ok {
+		token, trust.Certificates = "", []tls.Certificate{b.sign.client(t, cell)}
+	}
+	tr := &http.Transport{TLSClientConfig: trust}
 	defer tr.CloseIdleConnections()
 	req, err := http.NewRequest(method, b.url+path, body)
 	if err != nil {
@@ -193,27 +221,57 @@ func (b *brain) raw(t *testing.T, method, path, token string, body io.Reader) (*
 	return resp, string(text)
 }
 
-// certificates makes a CA and a certificate of it for the given names; the CA
-// is part of the chain.
-func certificates(t *testing.T, names ...string) (tls.Certificate, *x509.Certificate) {
+// An authority is a CA.
+type authority struct {
+	ca  *x509.Certificate
+	key *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
 	t.Helper()
 	key := newKey(t)
-	caDER := sign(t, &x509.Certificate{
+	der := sign(t, &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}, nil, key, key)
-	ca, err := x509.ParseCertificate(caDER)
+	ca, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leafKey := newKey(t)
-	leaf := sign(t, &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: names,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, ca, leafKey, key)
-	return tls.Certificate{Certificate: [][]byte{leaf, caDER}, PrivateKey: leafKey}, ca
+	return authority{ca, key}
+}
+
+func (a authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.ca)
+	return pool
+}
+
+// server makes a certificate for the given names; the CA is part of the chain.
+func (a authority) server(t *testing.T, names ...string) tls.Certificate {
+	t.Helper()
+	return a.issue(t, &x509.Certificate{DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+}
+
+func (a authority) client(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	return a.issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+}
+
+func (a authority) issue(t *testing.T, about *x509.Certificate) tls.Certificate {
+	t.Helper()
+	about.SerialNumber, about.KeyUsage = big.NewInt(2), x509.KeyUsageDigitalSignature
+	about.NotBefore, about.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	key := newKey(t)
+	return tls.Certificate{Certificate: [][]byte{sign(t, about, a.ca, key, a.key), a.ca.Raw}, PrivateKey: key}
+}
+
+// certificates makes a CA and a certificate of it for the given names.
+func certificates(t *testing.T, names ...string) (tls.Certificate, *x509.Certificate) {
+	t.Helper()
+	a := newAuthority(t)
+	return a.server(t, names...), a.ca
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

@@ -14,7 +14,7 @@ import (
 // A route is a row of the table of paths.
 type route struct {
 	method, path string
-	role         Role // who may; a user's token does not open a cell's path, nor the other way round
+	role         Role // who may; a user's token does not open a cell's path, nor the other way round; of RoleCell only the one that :id names
 	handle       gin.HandlerFunc
 }
 
@@ -44,7 +44,16 @@ func (s *server) routes() []route {
 		{http.MethodPost, v1 + "/strays/adopt", RoleUser, s.adoptStrays},
 		{http.MethodPost, v1 + "/strays/discard", RoleUser, s.discardStrays},
 
-		{http.MethodPost, v1 + "/join", RoleCell, s.join},
+		{http.MethodGet, v1 + "/tokens", RoleUser, s.listTokens},
+		{http.MethodPost, v1 + "/tokens", RoleUser, s.createToken},
+		{http.MethodDelete, v1 + "/tokens/:id", RoleUser, s.revokeToken},
+		{http.MethodPost, v1 + "/cells/:id/revoke", RoleUser, s.revokeCell},
+		{http.MethodPost, v1 + "/gossip/rotate", RoleUser, s.rotateGossip},
+
+		{http.MethodPost, v1 + "/join", RoleJoin, s.join},
+		{http.MethodPost, v1 + "/cells/:id/certificate", RoleCell, s.renew},
+		{http.MethodGet, v1 + "/cells/:id/membership", RoleCell, s.membership},
+		{http.MethodPost, v1 + "/cells/:id/ring", RoleCell, s.confirm},
 		{http.MethodGet, v1 + "/cells/:id/work", RoleCell, s.work},
 		{http.MethodPost, v1 + "/cells/:id/report", RoleCell, s.report},
 		{http.MethodPost, v1 + "/cells/:id/logs", RoleCell, s.takeLogs},

@@ -21,6 +21,7 @@ type ServerConfig struct {
 	Apps  Apps
 	Cells Cells
 	Logs  Logs
+	Trust Trust
 	Auth  Auth
 	Info  Info
 	Log   *slog.Logger

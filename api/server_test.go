@@ -22,7 +22,6 @@ func TestEveryCallReachesItsBackend(t *testing.T) {
 	status := app.Status{App: app.App{Name: "web", Env: map[string]string{"A": "<&>"}}, Instances: []app.Instance{}, URLs: []string{"http://web.example.com"}}
 	lines := []app.LogLine{{App: "web", GUID: "g", Seq: 1, At: at, Stream: app.Stdout, Source: app.SourceApp, Text: "a\tb\\n"}}
 	work := app.Work{Store: "s", Revision: 7, Assigned: []app.Assignment{{ID: "p", App: status.App}}}
-	reply := api.JoinReply{Cluster: "s", GossipKey: []byte{1, 2}, Gossip: []string{"a:1"}}
 	var got []any
 	b := start(t, &backend{
 		create:   func(a app.App) (app.App, error) { got = append(got, a); a.Revision = 9; return a, nil },
@@ -34,7 +33,6 @@ func TestEveryCallReachesItsBackend(t *testing.T) {
 		strays:   func() []app.Instance { return nil },
 		work:     func(c string) (app.Work, error) { got = append(got, c); return work, nil },
 		report:   func(r app.Report) error { got = append(got, r.Cell, len(r.Instances)); return nil },
-		join:     func(r api.JoinRequest) (api.JoinReply, error) { got = append(got, r.Cell); return reply, nil },
 		tail:     func(n string, k int) []app.LogLine { got = append(got, n, k); return lines },
 		cursors:  func(g []string) map[string]uint64 { got = append(got, g); return map[string]uint64{"g": 3} },
 		appendLogs: func(l []app.LogLine) {
@@ -63,9 +61,8 @@ func TestEveryCallReachesItsBackend(t *testing.T) {
 		{"remove", func() (any, error) { return nil, b.user.RemoveApp(ctx, "web") }, nil, []any{"web"}},
 		{"cells", func() (any, error) { return b.user.Cells(ctx) }, []api.CellStatus{{Cell: app.Cell{ID: "c"}}}, nil},
 		{"strays", func() (any, error) { return b.user.Strays(ctx) }, []app.Instance{}, nil},
-		{"join", func() (any, error) { return b.cell.Join(ctx, api.JoinRequest{Cell: "c"}) }, reply, []any{"c"}},
 		{"report", func() (any, error) {
-			return nil, b.cell.Report(ctx, app.Report{Cell: "c", Instances: make([]app.Instance, 2)})
+			return nil, b.cell.Report(ctx, app.Report{Cell: "c", Instances: []app.Instance{{Cell: "c"}, {Cell: "c"}}})
 		}, nil, []any{"c", 2}},
 		{"cursors", func() (any, error) { return b.cell.LogCursors(ctx, "c", []string{"g", "h"}) }, map[string]uint64{"g": 3}, []any{[]string{"g", "h"}}},
 		{"send logs", func() (any, error) { return nil, b.cell.SendLogs(ctx, "c", lines) }, nil, []any{lines}},
@@ -161,12 +158,17 @@ func TestBadInputIsRefusedWithASentence(t *testing.T) {
 		{"POST", "/join", `{"cell":"a/b"}`, 422, `the cell's ID "a/b" can't be used`},
 		{"POST", "/join", `{"cell":""}`, 422, "1 to 128 letters"},
 		{"POST", "/cells/a/report", `{"cell":"b"}`, 422, `the report is of the cell "b" and was sent for "a"`},
+		{"POST", "/cells/a/report", `{"cell":"a","instances":[{"cell":"a"},{"cell":"b"}]}`, 422, `the report of the cell "a" has an instance of the cell "b"`},
+		{"POST", "/cells/b/report", `{"cell":"b"}`, 403, `the certificate of the cell "a" does not speak for the cell "b"`},
 		{"POST", "/cells/a/logs", "what?\n", 422, "log line 1: not a log line"},
 		{"POST", "/cells/a/log-cursors", `{}`, 400, "the body must be a list in [ ], not object"},
 	} {
 		token := userToken
-		if strings.HasPrefix(tt.path, "/join") || strings.HasPrefix(tt.path, "/cells/") {
-			token = cellToken
+		switch {
+		case strings.HasPrefix(tt.path, "/join"):
+			token = joinToken
+		case strings.HasPrefix(tt.path, "/cells/"):
+			token = "cell:a"
 		}
 		resp, text := b.raw(t, tt.method, "/api/v1"+tt.path, token, strings.NewReader(tt.body))
 		var body struct {
@@ -183,7 +185,7 @@ func TestBadInputIsRefusedWithASentence(t *testing.T) {
 
 func TestACellMaySendWhatTheBrainDoesNotKnow(t *testing.T) {
 	b := start(t, &backend{report: func(app.Report) error { return nil }})
-	resp, text := b.raw(t, "POST", "/api/v1/cells/c/report", cellToken, strings.NewReader(`{"cell":"c","of_a_later_version":1}`))
+	resp, text := b.raw(t, "POST", "/api/v1/cells/c/report", "cell:c", strings.NewReader(`{"cell":"c","of_a_later_version":1}`))
 	if resp.StatusCode != http.StatusNoContent {
 		t.Errorf("got %s: %s", resp.Status, text)
 	}

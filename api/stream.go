@@ -41,9 +41,9 @@ type stream struct {
 	closed  bool
 }
 
-// stream lets run send values until it returns, the client goes away or the
-// server stops; for the latter two its context ends. An error of run that is
-// not the context's becomes the last line.
+// stream lets run send values until it returns, the client goes away or isn't
+// welcome any more, or the server stops; for all but the first its context
+// ends. An error of run that is not the context's becomes the last line.
 func (s *server) stream(c *gin.Context, run func(context.Context, *stream) error) {
 	ctx, cancel := context.WithCancelCause(c.Request.Context())
 	defer cancel(nil)
@@ -52,6 +52,11 @@ func (s *server) stream(c *gin.Context, run func(context.Context, *stream) error
 	defer out.close()
 	defer context.AfterFunc(s.cfg.Done, func() {
 		cancel(errStopping)
+		out.hurry()
+	})()
+	in := caller(c)
+	defer context.AfterFunc(in, func() {
+		cancel(context.Cause(in))
 		out.hurry()
 	})()
 	err := run(ctx, out)

@@ -147,7 +147,7 @@ func TestWorkComesWhenItChanges(t *testing.T) {
 	if want := []string{"0 0", "1 1", "2 2"}; err != io.EOF || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q and %v, want %q", got, err, want)
 	}
-	if err := b.cell.Work(ctx, "other", nil); !errors.Is(err, app.ErrNotFound) {
+	if err := b.client(t, "", b.as(t, "other")).Work(ctx, "other", nil); !errors.Is(err, app.ErrNotFound) {
 		t.Errorf("an unknown cell: got %v", err)
 	}
 }

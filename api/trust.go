@@ -19,6 +19,9 @@ const ServerName = "brain.lattice.internal"
 // tlsConfig returns how to know the brain.
 func tlsConfig(cfg ClientConfig) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS13}
+	if cfg.Certificate != nil {
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.Certificate(), nil }
+	}
 	switch {
 	case cfg.CA != "":
 		t.ServerName = ServerName

@@ -48,20 +48,6 @@ type StraysRequest struct {
 	App string `json:"app"` // their app; empty: all
 }
 
-// A JoinRequest is how a cell introduces itself.
-type JoinRequest struct {
-	Cell    string `json:"cell"` // its ID
-	Version string `json:"version"`
-}
-
-// A JoinReply is what a cell needs to take part. It is a secret.
-type JoinReply struct {
-	Cluster   string   `json:"cluster"`    // ID of the store, also the gossip label
-	GossipKey []byte   `json:"gossip_key"` // AES-256
-	Gossip    []string `json:"gossip"`     // host:port of members to join
-	Domain    string   `json:"domain"`
-}
-
 // LogOptions say which log lines are wanted.
 type LogOptions struct {
 	Lines  int  // newest lines that are already there; -1: all that are kept

@@ -2,21 +2,28 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gin-gonic/gin"
+
+	"lattice/app"
 )
 
-// TestEveryPathRefusesTheWrongToken walks what the engine really serves, so a
+// TestEveryPathRefusesTheWrongCaller walks what the engine really serves, so a
 // path that is added without a thought of who may use it can't slip through.
-func TestEveryPathRefusesTheWrongToken(t *testing.T) {
-	const user, cell = "token of a user", "token of a cell"
+func TestEveryPathRefusesTheWrongCaller(t *testing.T) {
+	const user, join = "token of a user", "token to join"
 	s := NewServer(ServerConfig{ // without backends: whoever gets past the check panics
-		Auth: Tokens{User: HashToken(user), Cell: HashToken(cell)},
+		Auth: Tokens{User: HashToken(user), Join: HashToken(join)},
 		Log:  slog.New(slog.DiscardHandler), Done: context.Background(),
 	}).(*server)
 	s.engine.GET("/api/v1/not/in/the/table", func(c *gin.Context) { panic("reached") })
@@ -25,51 +32,47 @@ func TestEveryPathRefusesTheWrongToken(t *testing.T) {
 	if want := len(s.routes()) + 1; len(routes) != want {
 		t.Fatalf("the engine has %d routes, want %d", len(routes), want)
 	}
-	forCells := []string{"/join", "/work", "/report", "/cells/:id/logs", "/log-cursors"}
+	forCells := []string{"/work", "/report", "/cells/:id/logs", "/log-cursors", "/membership", "/ring", "/certificate"}
 	for _, r := range routes {
 		if r.Path == "/api/v1/ping" {
 			continue
 		}
-		wrongRole, right := cell, user
+		right := "Bearer " + user
+		switch {
+		case r.Path == "/api/v1/join":
+			right = "Bearer " + join
+		case slices.ContainsFunc(forCells, func(suffix string) bool { return strings.HasSuffix(r.Path, suffix) }):
+			right = "cell :id"
+		}
+		too := "" // who may as well
 		if strings.HasSuffix(r.Path, "/drain") {
-			wrongRole = "of nobody" // a cell may do it, too
-			if got := ask(s, r.Method, r.Path, "Bearer "+cell); got == 401 || got == 403 {
-				t.Errorf("%s %s with a cell's token: got %d", r.Method, r.Path, got)
+			too = "cell :id"
+			if got := ask(s, r.Method, r.Path, too); got == 401 || got == 403 {
+				t.Errorf("%s %s as the cell: got %d", r.Method, r.Path, got)
 			}
 		}
-		for _, suffix := range forCells {
-			if strings.HasSuffix(r.Path, suffix) {
-				wrongRole, right = user, cell
-			}
-		}
-		refusal := 403
-		if wrongRole == "of nobody" {
-			refusal = 401
-		}
-		for header, want := range map[string]int{
-			"":                     401,
-			"Bearer":               401,
-			"Bearer ":              401,
-			"Bearer guessed":       401,
-			"Bearer " + user + "x": 401,
-			"Basic " + right:       401,
-			right:                  401,
-			"Bearer " + wrongRole:  refusal,
+		for _, tt := range []struct {
+			caller string
+			want   int
+		}{
+			{"", 401}, {"Bearer", 401}, {"Bearer ", 401}, {"Bearer guessed", 401}, {"Bearer " + user + "x", 401},
+			{"Basic " + user, 401}, {user, 401}, {"Bearer " + user, 403}, {"Bearer " + join, 403},
+			{"cell :id", 403}, {"cell other", 403}, {"cell ", 403},
 		} {
-			if got := ask(s, r.Method, r.Path, header); got != want {
-				t.Errorf("%s %s with %q: got %d, want %d", r.Method, r.Path, header, got, want)
+			if got := ask(s, r.Method, r.Path, tt.caller); got != tt.want && tt.caller != right && tt.caller != too {
+				t.Errorf("%s %s with %q: got %d, want %d", r.Method, r.Path, tt.caller, got, tt.want)
 			}
 		}
-		got := ask(s, r.Method, r.Path, "Bearer "+right)
+		got := ask(s, r.Method, r.Path, right)
 		if open := got != 401 && got != 403; open == strings.HasSuffix(r.Path, "/in/the/table") {
-			t.Errorf("%s %s with the right token: got %d", r.Method, r.Path, got)
+			t.Errorf("%s %s as %q: got %d", r.Method, r.Path, right, got)
 		}
 	}
 }
 
 func TestPathsThatAreNotThereRefuseToo(t *testing.T) {
 	s := NewServer(ServerConfig{
-		Auth: Tokens{User: HashToken("u"), Cell: HashToken("c")},
+		Auth: Tokens{User: HashToken("u"), Join: HashToken("c")},
 		Log:  slog.New(slog.DiscardHandler), Done: context.Background(),
 	}).(*server)
 	for _, tt := range []struct {
@@ -78,6 +81,7 @@ func TestPathsThatAreNotThereRefuseToo(t *testing.T) {
 	}{
 		{"GET", "/api/v1/nothing", "", 401},
 		{"GET", "/api/v1/nothing", "Bearer c", 403},
+		{"GET", "/api/v1/nothing", "cell c", 403},
 		{"GET", "/api/v1/nothing", "Bearer u", 404},
 		{"DELETE", "/api/v1/apps", "", 401},
 		{"DELETE", "/api/v1/apps", "Bearer c", 403},
@@ -94,7 +98,11 @@ func TestPathsThatAreNotThereRefuseToo(t *testing.T) {
 // odd is an Auth that gives everybody a role that no path asks for.
 type odd struct{ role Role }
 
-func (o odd) Role(string) (Role, bool) { return o.role, true }
+func (o odd) Role(string) (Role, error) { return o.role, nil }
+
+func (o odd) Cell(*x509.Certificate) (string, context.Context, error) {
+	panic("no certificate is shown")
+}
 
 func TestOnlyTheRoleOfThePathOpensIt(t *testing.T) {
 	for _, role := range []Role{"", roleAnyone, roleBoth, "admin"} {
@@ -112,27 +120,31 @@ func TestOnlyTheRoleOfThePathOpensIt(t *testing.T) {
 }
 
 func TestTokens(t *testing.T) {
-	both := Tokens{User: HashToken("u"), Cell: HashToken("c")}
+	both := Tokens{User: HashToken("u"), Join: HashToken("c")}
 	for _, tt := range []struct {
 		tokens Tokens
 		token  string
 		want   Role
 	}{
-		{both, "u", RoleUser}, {both, "c", RoleCell}, {both, "", ""}, {both, "x", ""},
-		{Tokens{Cell: HashToken("c")}, "u", ""}, {Tokens{}, "", ""},
+		{both, "u", RoleUser}, {both, "c", RoleJoin}, {both, "", ""}, {both, "x", ""},
+		{Tokens{Join: HashToken("c")}, "u", ""}, {Tokens{}, "", ""},
 		{Tokens{User: HashToken("")}, "", ""},
 	} {
-		if got, ok := tt.tokens.Role(tt.token); got != tt.want || ok != (tt.want != "") {
-			t.Errorf("%q: got %q, %v, want %q", tt.token, got, ok, tt.want)
+		if got, err := tt.tokens.Role(tt.token); got != tt.want || errors.Is(err, app.ErrUnauthorized) != (tt.want == "") {
+			t.Errorf("%q: got %q, %v, want %q", tt.token, got, err, tt.want)
 		}
 	}
 }
 
-// ask returns the status of a request, or 500 where a backend was missing.
-func ask(s http.Handler, method, path, header string) int {
+// ask returns the status of a request, or 500 where a backend was missing. The
+// caller is an Authorization header, or "cell " and the ID in a certificate.
+func ask(s http.Handler, method, path, caller string) int {
 	req := httptest.NewRequest(method, path, strings.NewReader("{}"))
-	if header != "" {
-		req.Header.Set("Authorization", header)
+	if id, ok := strings.CutPrefix(caller, "cell "); ok {
+		cert := &x509.Certificate{Subject: pkix.Name{CommonName: id}}
+		req.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
+	} else if caller != "" {
+		req.Header.Set("Authorization", caller)
 	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, req)

@@ -43,8 +43,17 @@ func connect() (brain, error) {
 	return dial(t)
 }
 
+// client is connect for what only few commands need of the API.
+func client() (*api.Client, error) {
+	t, err := currentTarget()
+	if err != nil {
+		return nil, err
+	}
+	return dial(t)
+}
+
 // dial returns t's brain. It does not talk to it yet.
-func dial(t target) (brain, error) {
+func dial(t target) (*api.Client, error) {
 	return api.NewClient(api.ClientConfig{URL: t.URL, Token: t.Token, CA: t.CA})
 }
 

@@ -63,7 +63,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cert, ca := certificate(t)
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
-		Apps: b, Cells: b, Logs: b, Done: ctx,
+		Apps: b, Cells: b, Logs: b, Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080"},
 		Log:  slog.New(slog.DiscardHandler),
@@ -344,12 +344,11 @@ func (b *fakeBrain) Follow(ctx context.Context, name string, n int, fn func([]ap
 	}
 }
 
-func (b *fakeBrain) Append([]app.LogLine)                        {}
-func (b *fakeBrain) Cursors([]string) map[string]uint64          { return nil }
-func (b *fakeBrain) Work(string) (app.Work, error)               { return app.Work{}, app.ErrNotFound }
-func (b *fakeBrain) WorkChanged(string) <-chan struct{}          { return b.Changed() }
-func (b *fakeBrain) Report(app.Report) error                     { return nil }
-func (b *fakeBrain) Join(api.JoinRequest) (api.JoinReply, error) { return api.JoinReply{}, nil }
+func (b *fakeBrain) Append([]app.LogLine)               {}
+func (b *fakeBrain) Cursors([]string) map[string]uint64 { return nil }
+func (b *fakeBrain) Work(string) (app.Work, error)      { return app.Work{}, app.ErrNotFound }
+func (b *fakeBrain) WorkChanged(string) <-chan struct{} { return b.Changed() }
+func (b *fakeBrain) Report(app.Report) error            { return nil }
 
 // brokenLogs is a brain whose log streams break after each of the answers.
 type brokenLogs struct {

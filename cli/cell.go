@@ -11,7 +11,7 @@ import (
 
 // cellCommands returns what can be done with cells from elsewhere.
 func cellCommands(st *streams) []*cobra.Command {
-	return []*cobra.Command{newCellDrain(st), newCellUndrain(st)}
+	return []*cobra.Command{newCellDrain(st), newCellUndrain(st), newCellRevoke(st)}
 }
 
 // onlyCommands refuses arguments of a command that takes none but has commands

@@ -81,6 +81,7 @@ func newRoot(st *streams) *cobra.Command {
 	}
 	root.AddCommand(serverCommands(st)...)
 	root.AddCommand(
+		newToken(st), newGossip(st),
 		newTarget(st),
 		newCreate(st),
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),

@@ -65,7 +65,9 @@ func writeCommands(st *streams, root *cobra.Command) {
 				names := append([]string{c.Name()}, c.Aliases...)
 				t.row("", strings.Join(names, ", "), c.Short)
 				for _, below := range c.Commands() {
-					t.row("", c.Name()+" "+below.Name(), below.Short)
+					if !below.Hidden {
+						t.row("", c.Name()+" "+below.Name(), below.Short)
+					}
 				}
 			}
 		}

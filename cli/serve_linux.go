@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"lattice/api"
+	"lattice/app"
 	"lattice/internal/config"
 	"lattice/internal/node"
 )
@@ -16,7 +19,7 @@ import (
 // serverCommands returns the commands that serve: up, brain, cell, down, and
 // what goes with them.
 func serverCommands(st *streams) []*cobra.Command {
-	return []*cobra.Command{newUp(st), newBrain(st), newCell(st), newDown(st), newToken(st)}
+	return []*cobra.Command{newUp(st), newBrain(st), newCell(st), newDown(st), newConfig(st)}
 }
 
 // serveFlags are common to the commands that serve.
@@ -92,8 +95,8 @@ func newCell(st *streams) *cobra.Command {
 		Short: "Run a cell: it runs containers for a brain elsewhere",
 		Long: `Run a cell: it runs containers for a brain elsewhere.
 
-It joins with the brain's address and the join token that '` + st.name + ` token' prints
-on the brain. It remembers both: later starts need neither.`,
+It joins with the brain's address and a join token that '` + st.name + ` token' prints on
+the brain, and gets a certificate of its own for it. Later starts need neither.`,
 		Example: st.name + " cell --detach --join 10.0.0.2 --token-file join-token",
 		Args:    onlyCommands,
 	}
@@ -108,9 +111,20 @@ on the brain. It remembers both: later starts need neither.`,
 		if f.detach {
 			return st.detach(cmd.Context(), cfg.Common, "--detach", "-d")
 		}
-		return node.Cell(cmd.Context(), cfg, currentVersion(), logger(cfg.Common), st.ready)
+		return joinFailure(node.Cell(cmd.Context(), cfg, currentVersion(), logger(cfg.Common), st.ready))
 	}
 	return cmd
+}
+
+// joinFailure says what to do about a brain that doesn't let the cell in.
+func joinFailure(err error) error {
+	switch {
+	case errors.Is(err, app.ErrUnauthorized):
+		return &failure{code: exitBadTarget, err: err, hint: "print a fresh token with 'lattice token' on the brain and give it with --token-file FILE"}
+	case errors.Is(err, api.ErrUntrusted):
+		return &failure{code: exitBadTarget, err: err, hint: "is --join the address of the brain that printed the token? If so, print a fresh one there with 'lattice token'"}
+	}
+	return err
 }
 
 // logger returns what the process logs with, to standard error.
@@ -136,7 +150,7 @@ func (st *streams) ready(r node.Ready) {
 		t.row("  apps", appsURL(r.RouterURL))
 	}
 	t.row("  data", r.DataDir)
-	if r.JoinToken != "" {
+	if r.API != "" {
 		t.row("  more cells", fmt.Sprintf("%s token | ssh HOST lattice cell --detach --join %s --token-file /dev/stdin", st.name, r.Address))
 	}
 	t.write(st.out)
@@ -153,30 +167,6 @@ func (st *streams) ready(r node.Ready) {
 func appsURL(routerURL string) string {
 	const scheme = "http://"
 	return scheme + "NAME." + routerURL[len(scheme):]
-}
-
-func newToken(st *streams) *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use: "token", GroupID: groupServe,
-		Short: "Print the token with which cells join; run it on the brain's machine",
-		Args:  args(0, 0, ""),
-	}
-	config.AddBrainFlags(cmd.Flags())
-	cmd.Flags().StringVar(&file, "config", "", "`FILE` the brain was started with")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.Brain(cmd.Flags(), file)
-		if err != nil {
-			return err
-		}
-		token, err := node.JoinToken(cfg.Common)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(st.out, token)
-		return err
-	}
-	return cmd
 }
 
 func newDown(st *streams) *cobra.Command {

@@ -7,6 +7,7 @@ package config
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -29,6 +30,8 @@ type BrainConfig struct {
 	API    string // "ip:port" of the API; no ip: all
 	HTTP   string // "ip:port" of the router; empty: port 80 when it may and it is free, else 8080
 	Domain string // apps are at NAME.Domain
+
+	CertificateLife time.Duration // of the certificates of cells
 }
 
 // CellConfig is what a cell needs.
@@ -56,9 +59,10 @@ type UpConfig struct {
 
 // A Setting is one value and where it came from.
 type Setting struct {
-	Key    string // as in the file; the flag is --Key
-	Value  string // masked if it is a secret
-	Origin string // "flag --api", "environment LATTICE_API", "file PATH", "default", "detected"
+	Key    string `json:"key"`            // as in the file; the flag is --Key
+	Value  string `json:"value"`          // masked if it is a secret
+	Auto   string `json:"auto,omitempty"` // what an empty Value stands for
+	Origin string `json:"origin"`         // "flag --api", "environment LATTICE_API", "file PATH", "default", "detected"
 }
 
 // Brain reads a brain's configuration. flags went through AddBrainFlags and were

@@ -46,6 +46,7 @@ func options() []option {
 		{key: "api", roles: roleBrain | roleUp, def: ":" + apiPort, usage: "`[ip]:port` of the API"},
 		{key: "http", roles: roleBrain | roleUp, def: "", auto: ":80 if free and allowed, else :8080", usage: "`[ip]:port` of the router"},
 		{key: "domain", roles: roleBrain | roleUp, def: "lattice.localhost", usage: "apps are at NAME.`domain`"},
+		{key: "certificate-life", roles: roleBrain | roleUp, def: "720h", usage: "`time` that a cell's certificate is valid; after two thirds of it the cell gets a new one"},
 
 		{key: "join", roles: roleCell, def: "", usage: "`host[:port]` of the brain's API"},
 		{key: "token", roles: roleCell, def: "", usage: "join `token` of the cluster; others can see it in the process list, better use --token-file or LATTICE_TOKEN", secret: true},

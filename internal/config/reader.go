@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -102,6 +103,16 @@ func (r *reader) number(key string, most int) int {
 	return n
 }
 
+// duration returns the value of an option that is a time from least to most.
+func (r *reader) duration(key string, least, most time.Duration) time.Duration {
+	s := r.text(key)
+	d, err := time.ParseDuration(s)
+	if err != nil || d < least || d > most {
+		r.wrong(key, "%q is not a time from %s to %s; write it as 30m, 24h or 90s", s, least, most)
+	}
+	return d
+}
+
 // single returns a value that must not be a list or a table.
 func (r *reader) single(key string) string {
 	switch v := r.v.Get(key).(type) {
@@ -170,7 +181,11 @@ func (r *reader) settings() []Setting {
 	var all []Setting
 	for _, o := range options() {
 		if o.roles&r.role != 0 {
-			all = append(all, Setting{Key: o.key, Value: r.values[o.key], Origin: r.origin(o.key)})
+			s := Setting{Key: o.key, Value: r.values[o.key], Origin: r.origin(o.key)}
+			if s.Value == "" {
+				s.Auto = o.auto
+			}
+			all = append(all, s)
 		}
 	}
 	return all

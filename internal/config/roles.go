@@ -12,9 +12,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
-const maxTokenFile = 4 << 10 // bytes
+const (
+	maxTokenFile = 4 << 10 // bytes
+
+	minCertificateLife = 5 * time.Second
+	maxCertificateLife = 365 * 24 * time.Hour
+)
 
 func (r *reader) common() Common {
 	c := Common{
@@ -43,6 +49,8 @@ func (r *reader) brain(common Common) BrainConfig {
 		API:    r.listen("api", false),
 		HTTP:   r.listen("http", true),
 		Domain: strings.ToLower(r.text("domain")),
+
+		CertificateLife: r.duration("certificate-life", minCertificateLife, maxCertificateLife),
 	}
 	if !isDomain(b.Domain) {
 		r.wrong("domain", "%q is not a domain; write it like apps.example.com", b.Domain)

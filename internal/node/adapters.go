@@ -3,14 +3,13 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 
-	"lattice/api"
 	"lattice/app"
 	"lattice/cluster"
 	"lattice/internal/config"
-	"lattice/internal/pki"
 	"lattice/router"
 	"lattice/scheduler"
 )
@@ -46,55 +45,29 @@ func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
 	return a, err
 }
 
-// joinable is api.Cells: the scheduler's cells, and the way in for new ones.
-type joinable struct {
-	*scheduler.Scheduler
-	b *brain
-}
-
-func (j joinable) Join(r api.JoinRequest) (api.JoinReply, error) {
-	if r.Cell == "" {
-		return api.JoinReply{}, app.Invalid("a cell needs an ID to join")
-	}
-	for _, c := range j.Cells() {
-		if c.ID == r.Cell && c.State == app.CellAlive {
-			j.b.log.Warn("a cell joins under the ID of one that is alive; if it is not the same one restarted, give it another --cell-id", "cell", r.Cell)
-		}
-	}
-	reply := api.JoinReply{Cluster: j.b.store.ID(), GossipKey: j.b.secrets.GossipKey(), Gossip: []string{j.b.members.Addr()}, Domain: j.b.cfg.Domain}
-	for _, m := range j.b.members.Members() {
-		if m.Address != reply.Gossip[0] && len(reply.Gossip) < 5 {
-			reply.Gossip = append(reply.Gossip, m.Address)
-		}
-	}
-	return reply, nil
-}
-
-// roles is api.Auth.
-type roles struct{ secrets *pki.Secrets }
-
-func (r roles) Role(token string) (api.Role, bool) {
-	switch r.secrets.Role(token) {
-	case pki.RoleAdmin:
-		return api.RoleUser, true
-	case pki.RoleJoin:
-		return api.RoleCell, true
-	}
-	return "", false
-}
-
 // describe fills in what a cell tells the others of itself.
 func describe(m *cluster.Meta, c config.CellConfig) {
 	m.Cell, m.Zone, m.Labels = c.ID, c.Zone, c.Labels
 	m.Capacity = app.Resources{MemoryMB: c.MemoryMB, DiskMB: c.DiskMB, Containers: c.MaxContainers}
 }
 
-func openGossip(cfg config.Common, name string, key []byte, label string, meta cluster.Meta, log *slog.Logger) (*cluster.Cluster, error) {
+// openGossip takes the keys as cluster.SetKeys does.
+func openGossip(cfg config.Common, name string, keys [][]byte, label string, meta cluster.Meta, log *slog.Logger) (*cluster.Cluster, error) {
+	if len(keys) == 0 {
+		return nil, app.Invalid("there is no gossip key: this node must join again")
+	}
 	peers := peersFile{cfg.DataDir}
-	return cluster.New(cluster.Config{
-		Name: name, Bind: cfg.Gossip, Advertise: cfg.Advertise, Key: key, Label: label, Meta: meta,
+	c, err := cluster.New(cluster.Config{
+		Name: name, Bind: cfg.Gossip, Advertise: cfg.Advertise, Key: keys[0], Label: label, Meta: meta,
 		Log: log.With("part", "gossip"), Peers: peers.load(log), SavePeers: peers.save,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetKeys(keys); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 func tlsListener(ln net.Listener, cfg *tls.Config) net.Listener { return tls.NewListener(ln, cfg) }

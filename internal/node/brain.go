@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -40,6 +42,9 @@ type brain struct {
 	hub     *logs.Hub
 	router  *router.Router
 	members *cluster.Cluster
+
+	presence  signal // somebody came, went, or was put out
+	confirmed confirmations
 
 	apiLn, httpLn net.Listener
 	note          string // about the router's port
@@ -130,14 +135,18 @@ func (b *brain) gossip(local *config.CellConfig) (*cluster.Cluster, error) {
 		name = local.ID
 		describe(&meta, *local)
 	}
-	b.members, err = openGossip(b.cfg.Common, name, b.secrets.GossipKey(), b.store.ID(), meta, b.log)
+	b.members, err = openGossip(b.cfg.Common, name, b.secrets.Ring().Order(), b.label(), meta, b.log)
 	return b.members, err
 }
 
-// cells returns the cells gossip knows. One that said goodbye counts as suspect
-// for a while: its containers run on, and it may be back soon.
+// welcome reports whether the cell may take part.
+func (b *brain) welcome(cell string) bool { return b.secrets.Welcome(cell) }
+
+// cells returns the cells gossip knows, without those that are not welcome. One
+// that said goodbye counts as suspect for a while: its containers run on, and
+// it may be back soon.
 func (b *brain) cells() ([]app.Cell, <-chan struct{}) {
-	changed := b.members.Changed()
+	changed := b.presence.next()
 	cells := cluster.Cells(b.members.Members())
 	known := map[string]bool{}
 	for _, c := range cells {
@@ -155,12 +164,28 @@ func (b *brain) cells() ([]app.Cell, <-chan struct{}) {
 			}
 		}
 	}
-	return cells, changed
+	return slices.DeleteFunc(cells, func(c app.Cell) bool { return !b.welcome(c.ID) }), changed
+}
+
+// keepPresence tells of changes in who is there and who is welcome.
+func (b *brain) keepPresence(ctx context.Context) error {
+	for {
+		moved, changed := b.members.Changed(), b.secrets.Changed()
+		b.presence.give()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-moved:
+		case <-changed:
+		}
+	}
 }
 
 // add adds the brain's parts to g, each after those it needs.
 func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("gossip", members.Run)
+	g.Add("presence", b.keepPresence)
+	g.Add("gossip keys", b.keepKeys)
 	g.Add("scheduler", b.sched.Run)
 	g.Add("routes", b.keepTable)
 	g.Add("api", b.serveAPI)
@@ -187,7 +212,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	log := b.log.With("part", "api")
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
-			Apps: shownApps{b.sched, b}, Cells: joinable{b.sched, b}, Logs: b.hub, Auth: roles{b.secrets},
+			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
 			Info: api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
 			Log:  log, Done: streams,
 		}),
@@ -199,6 +224,22 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	}
 	srv.RegisterOnShutdown(endStreams)
 	return run.HTTP(tlsListener(b.apiLn, srv.TLSConfig), srv, drain)(ctx)
+}
+
+// admit lets the cell of this process in, without a token.
+func (b *brain) admit(id string) (*stay, error) {
+	csr, key, err := pki.NewRequest(id)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := b.secrets.Admit(b.ca, id, csr, b.cfg.CertificateLife)
+	if err != nil {
+		return nil, err
+	}
+	s, hash := &stay{}, b.ca.Hash()
+	return s, s.update(func(j *joined) {
+		*j = joined{URL: "https://" + b.apiAddress(), CAHash: hex.EncodeToString(hash[:]), Cell: id, Certificate: string(cert), Key: string(key)}
+	})
 }
 
 // waitForCell waits until the cell is there and may be given work.
@@ -237,9 +278,8 @@ func (b *brain) routerURL() string {
 func (b *brain) ready() Ready {
 	return Ready{
 		Roles: "brain", API: "https://" + b.apiAddress(), CA: string(b.ca.PEM()),
-		Token:     string(b.secrets.Admin()),
-		JoinToken: pki.Token{CA: b.ca.Hash(), Secret: b.secrets.Join()}.Reveal(),
-		Domain:    b.cfg.Domain, RouterURL: b.routerURL(), Note: b.note,
+		Token:  string(b.secrets.Admin()),
+		Domain: b.cfg.Domain, RouterURL: b.routerURL(), Note: b.note,
 		Address: joinAddress(b.cfg.Advertise, port(b.apiLn)), DataDir: b.cfg.DataDir,
 	}
 }

@@ -2,13 +2,8 @@ package node
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,9 +14,7 @@ import (
 	"lattice/cells/containerd"
 	"lattice/cells/logfile"
 	"lattice/cells/network"
-	"lattice/cluster"
 	"lattice/internal/config"
-	"lattice/internal/pki"
 	"lattice/internal/run"
 )
 
@@ -31,6 +24,7 @@ type cell struct {
 	version string
 	log     *slog.Logger
 
+	stay    *stay
 	net     *network.Network
 	runtime *containerd.Runtime
 	client  *api.Client
@@ -87,8 +81,10 @@ func (c *cell) close() {
 }
 
 // connect makes the way to the brain, and the agent that goes it.
-func (c *cell) connect(url, token, caHash string) (err error) {
-	if c.client, err = api.NewClient(api.ClientConfig{URL: url, Token: token, CAHash: caHash}); err != nil {
+func (c *cell) connect(s *stay) (err error) {
+	c.stay = s
+	j := s.known()
+	if c.client, err = api.NewClient(api.ClientConfig{URL: j.URL, CAHash: j.CAHash, Certificate: s.certificate}); err != nil {
 		return err
 	}
 	if c.events, err = logfile.NewEventLog(c.dir("logs"), c.log.With("part", "logs")); err != nil {
@@ -106,6 +102,7 @@ const repairEvery = time.Minute
 
 func (c *cell) add(g *run.Group) {
 	g.Add("network", c.repair)
+	g.Add("certificate", c.renew)
 	g.Add("agent", c.agent.Run)
 	g.Add("log shipper", (&logfile.Shipper{
 		Root: c.dir("logs"), Sink: sink{c.client, c.cfg.ID}, Live: c.liveLogs, Log: c.log.With("part", "logs"),
@@ -157,92 +154,4 @@ func (s sink) LogCursors(ctx context.Context, guids []string) (map[string]uint64
 
 func (s sink) SendLogs(ctx context.Context, lines []app.LogLine) error {
 	return s.client.SendLogs(ctx, s.cell, lines)
-}
-
-// joined is what a cell keeps of its first join, so that it comes up again
-// without its brain. It is a secret.
-type joined struct {
-	URL    string `json:"url"`
-	Token  string `json:"token"`
-	CAHash string `json:"ca_hash"`
-	api.JoinReply
-}
-
-// join introduces the cell to the brain. While the brain doesn't answer, what a
-// former join left is good enough; without it join waits.
-func (c *cell) join(ctx context.Context) (joined, error) {
-	path := c.dir("join.json")
-	before, err := loadJoin(path)
-	if err != nil {
-		return joined{}, err
-	}
-	now := before
-	if c.cfg.Token != "" {
-		token, err := pki.ParseToken(string(c.cfg.Token))
-		if err != nil {
-			return joined{}, err
-		}
-		now = joined{URL: "https://" + c.cfg.Join, Token: string(token.Secret), CAHash: hex.EncodeToString(token.CA[:])}
-	}
-	if now.URL == "" {
-		return joined{}, errors.New("this cell has not joined a cluster yet: give it --join and --token-file; `lattice token` on the brain prints both")
-	}
-	client, err := api.NewClient(api.ClientConfig{URL: now.URL, Token: now.Token, CAHash: now.CAHash, Timeout: 5 * time.Second})
-	if err != nil {
-		return joined{}, err
-	}
-	for {
-		now.JoinReply, err = client.Join(ctx, api.JoinRequest{Cell: c.cfg.ID, Version: c.version})
-		switch {
-		case err == nil:
-			data, err := json.Marshal(now)
-			if err != nil {
-				return joined{}, err
-			}
-			return now, saveFile(path, data)
-		case !errors.Is(err, app.ErrUnavailable):
-			return joined{}, fmt.Errorf("join the cluster: %w", err)
-		case before.URL == now.URL && before.Token == now.Token:
-			c.log.Warn("the brain does not answer, going on with what it said before", "err", err)
-			return before, nil
-		}
-		c.log.Warn("the brain does not answer, will try again", "err", err)
-		select {
-		case <-ctx.Done():
-			return joined{}, ctx.Err()
-		case <-time.After(time.Second + rand.N(time.Second)):
-		}
-	}
-}
-
-func loadJoin(path string) (j joined, err error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return j, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &j)
-	}
-	if err != nil {
-		err = fmt.Errorf("read %s, which says how this cell joined: %w; delete it and join again", path, err)
-	}
-	return j, err
-}
-
-// gossip opens the membership of a cell that joined.
-func (c *cell) gossip(j joined) (*cluster.Cluster, error) {
-	meta := cluster.Meta{Version: c.version}
-	describe(&meta, c.cfg)
-	members, err := openGossip(c.cfg.Common, c.cfg.ID, j.GossipKey, j.Cluster, meta, c.log)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := members.Join(ctx, j.Gossip); errors.Is(err, app.ErrExists) {
-		return nil, errors.Join(err, members.Close())
-	} else if err != nil {
-		c.log.Warn("no other node answers yet, will try again", "err", err)
-	}
-	return members, nil
 }

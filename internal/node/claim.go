@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"lattice/internal/config"
-	"lattice/internal/pki"
 )
 
 // claim makes this process the only one that works with the data folder. The
@@ -61,21 +60,3 @@ func holder(c config.Common) int {
 
 // Running returns the process that runs with the data folder, or 0.
 func Running(c config.Common) int { return holder(c) }
-
-// JoinToken returns the token with which cells join the brain whose data this
-// host has.
-func JoinToken(c config.Common) (string, error) {
-	dir := filepath.Join(c.DataDir, "brain")
-	if _, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("there is no brain's data in %s: run this on the brain's machine, as root: %w", c.DataDir, err)
-	}
-	ca, err := pki.OpenCA(dir)
-	if err != nil {
-		return "", err
-	}
-	secrets, err := pki.OpenSecrets(dir)
-	if err != nil {
-		return "", err
-	}
-	return pki.Token{CA: ca.Hash(), Secret: secrets.Join()}.Reveal(), nil
-}

@@ -4,7 +4,6 @@ package node
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +32,6 @@ type Ready struct {
 	API       string // URL; empty on a cell
 	CA        string // PEM
 	Token     string // of a user; a secret
-	JoinToken string // of a cell; a secret
 	Domain    string
 	RouterURL string // of the domain
 	Note      string // what the user should know about the ports, or ""
@@ -67,8 +65,11 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 	if err := c.open(ctx); err != nil {
 		return err
 	}
-	hash := b.ca.Hash()
-	if err := c.connect("https://"+b.apiAddress(), string(b.secrets.Join()), hex.EncodeToString(hash[:])); err != nil {
+	stay, err := b.admit(cfg.Cell.ID)
+	if err != nil {
+		return err
+	}
+	if err := c.connect(stay); err != nil {
 		return err
 	}
 	c.add(&g)
@@ -128,21 +129,22 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	if err := c.open(ctx); err != nil {
 		return err
 	}
-	joined, err := c.join(ctx)
+	stay, err := c.join(ctx)
 	if err != nil {
 		return err
 	}
-	members, err := c.gossip(joined)
+	members, err := c.gossip(stay.known())
 	if err != nil {
 		return err
 	}
 	g.Add("gossip", members.Run)
-	if err := c.connect(joined.URL, joined.Token, joined.CAHash); err != nil {
+	if err := c.connect(stay); err != nil {
 		return err
 	}
+	g.Add("membership", func(ctx context.Context) error { return c.follow(ctx, members) })
 	c.add(&g)
 	g.Add("start", func(ctx context.Context) error {
-		ready(Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: joined.Domain})
+		ready(Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain})
 		<-ctx.Done()
 		return nil
 	})

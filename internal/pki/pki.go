@@ -1,7 +1,9 @@
-// Package pki keeps what a cluster trusts: its certificate authority and its
-// secrets, each made at the first start and never shown by accident. Clients
-// need no certificate of ours installed: a Token carries the hash of the CA,
-// and they accept a server whose chain contains that CA.
+// Package pki keeps what a cluster trusts: its certificate authority, and in one
+// file its secrets, join tokens and the cells that were let in. Secrets are
+// never shown by accident. Clients need no certificate of ours installed: a
+// Token carries the hash of the CA, and they accept a server whose chain
+// contains that CA. A cell gets a short-lived certificate of its own for its
+// join token, and is known by it from then on.
 package pki
 
 import (

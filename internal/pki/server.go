@@ -2,6 +2,7 @@ package pki
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"slices"
 	"sync"
@@ -11,11 +12,17 @@ import (
 // TLSConfig returns the configuration of a server with these names and
 // addresses, TLS 1.3 only. The certificate is made at the first connection and
 // made anew when two thirds of its life are over; nothing has to be restarted.
+// A client that shows a certificate must show one of this CA; whether its cell
+// is still welcome is Secrets.Cell's to say.
 func (ca *CA) TLSConfig(names []string, ips []net.IP) *tls.Config {
 	s := &server{ca: ca, names: slices.Clone(names), ips: slices.Clone(ips)}
+	clients := x509.NewCertPool()
+	clients.AddCert(ca.cert)
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: s.certificate,
+		ClientAuth:     tls.VerifyClientCertIfGiven,
+		ClientCAs:      clients,
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 }

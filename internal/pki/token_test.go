@@ -2,14 +2,17 @@ package pki_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"lattice/app"
 	"lattice/internal/pki"
@@ -18,17 +21,17 @@ import (
 func TestSecretsAreMadeOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	a, b := openSecrets(t, dir), openSecrets(t, dir)
-	if a.Admin() != b.Admin() || a.Join() != b.Join() || !bytes.Equal(a.GossipKey(), b.GossipKey()) {
+	if a.Admin() != b.Admin() || !reflect.DeepEqual(a.Ring(), b.Ring()) {
 		t.Error("opened again they are others")
 	}
-	if len(a.GossipKey()) != 32 {
-		t.Errorf("gossip key has %d bytes, want 32", len(a.GossipKey()))
+	if keys := a.Ring().Keys; len(keys) != 1 || len(keys[0]) != 32 {
+		t.Errorf("got %d gossip keys, want one of 32 bytes", len(keys))
 	}
 	private(t, dir)
 }
 
 func TestDamagedSecretsStay(t *testing.T) {
-	for _, content := range []string{"", "{}", `{"admin":"a","join":"b","gossip_key":"AA=="}`, `{"admin":"sesame`} {
+	for _, content := range []string{"", "{}", `{"admin":"a","gossip_key":"AA=="}`, `{"admin":"sesame`, `{"admin":"AAAAAAAAAAAAAAAAAAAAAAAA","gossip":{"revision":1,"keys":["AA=="]}}`} {
 		path := filepath.Join(t.TempDir(), "secrets.json")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -45,28 +48,32 @@ func TestDamagedSecretsStay(t *testing.T) {
 
 func TestRole(t *testing.T) {
 	s, other := openSecrets(t, t.TempDir()), openSecrets(t, t.TempDir())
+	_, join, err := s.CreateToken(time.Hour, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, token string
 		want        pki.Role
 	}{
 		{"admin secret", string(s.Admin()), pki.RoleAdmin},
-		{"join secret", string(s.Join()), pki.RoleJoin},
+		{"join secret", string(join), pki.RoleJoin},
 		{"admin token", pki.Token{Secret: s.Admin()}.Reveal(), pki.RoleAdmin},
-		{"join token", pki.Token{Secret: s.Join()}.Reveal(), pki.RoleJoin},
-		{"nothing", "", pki.RoleNone},
-		{"a part", string(s.Admin())[:10], pki.RoleNone},
-		{"of another cluster", string(other.Admin()), pki.RoleNone},
-		{"the mask", s.Admin().String(), pki.RoleNone},
+		{"join token", pki.Token{Secret: join}.Reveal(), pki.RoleJoin},
+		{"nothing", "", ""},
+		{"a part", string(s.Admin())[:10], ""},
+		{"of another cluster", string(other.Admin()), ""},
+		{"the mask", s.Admin().String(), ""},
 	} {
-		if got := s.Role(c.token); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		if got, err := s.Role(c.token); got != c.want || errors.Is(err, app.ErrUnauthorized) != (c.want == "") {
+			t.Errorf("%s: got %q, %v, want %q", c.name, got, err, c.want)
 		}
 	}
 }
 
 func TestParseToken(t *testing.T) {
 	s := openSecrets(t, t.TempDir())
-	want := pki.Token{CA: pki.Hash{1, 2, 3}, Secret: s.Join()}
+	want := pki.Token{CA: pki.Hash{1, 2, 3}, Secret: s.Admin()}
 	good := want.Reveal()
 	got, err := pki.ParseToken(" " + good + "\n")
 	if err != nil || got != want {
@@ -97,13 +104,14 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	token := pki.Token{Secret: s.Admin()}
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	log.Info("x", "token", token, "secret", s.Join(), "all", s, "nested", struct{ T pki.Token }{token})
-	for _, v := range []any{s, *s, s.Admin(), s.Join(), token, &token, []any{token}, struct{ S pki.Secret }{s.Join()}} {
+	log.Info("x", "token", token, "secret", s.Admin(), "ring", s.Ring(), "all", s, "nested", struct{ T pki.Token }{token})
+	for _, v := range []any{s, s.Admin(), token, &token, []any{token}, struct{ S pki.Secret }{s.Admin()}} {
 		b, _ := json.Marshal(v)
 		fmt.Fprintf(&out, "%v %+v %s %q %s\n", v, v, v, v, b)
 	}
-	fmt.Fprintf(&out, "%#v %#v %#v\n", s, s.Admin(), token)
-	for _, secret := range []string{string(s.Admin()), string(s.Join()), fmt.Sprint(s.GossipKey())} {
+	fmt.Fprintf(&out, "%#v %#v %#v %v %#v\n", s, s.Admin(), token, s.Ring(), s.Ring())
+	key := s.Ring().Keys[0]
+	for _, secret := range []string{string(s.Admin()), fmt.Sprint(key), base64.StdEncoding.EncodeToString(key)} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("a secret was printed:\n%s", out.String())
 		}
