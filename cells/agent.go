@@ -48,6 +48,7 @@ type Agent struct {
 	records records
 	probes  *prober
 	starts  chan struct{} // holds a token for each container being started
+	patient chan struct{} // holds one for each of these that is likely to fail
 	walks   chan struct{} // holds one for each container whose files are being counted
 
 	dirty chan struct{} // something to report
@@ -62,7 +63,7 @@ type Agent struct {
 func New(cfg Config) *Agent {
 	return &Agent{
 		cfg: cfg, records: records{cfg.Dir}, probes: newProber(cfg.Runtime),
-		starts: make(chan struct{}, 2*runtime.NumCPU()), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1),
+		starts: make(chan struct{}, 2*runtime.NumCPU()), patient: make(chan struct{}, 1), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1),
 		instances: map[string]*instance{},
 	}
 }
@@ -125,6 +126,31 @@ func (a *Agent) add(life context.Context, in *instance) {
 	ctx, in.cancel = context.WithCancelCause(life)
 	a.instances[in.view.ID] = in
 	a.running.Go(func() { in.run(life, ctx) })
+}
+
+// takeTurn waits until a container may be started; done says that it was. Those
+// of patient instances are started one at a time: a thousand that crash and
+// crash again must leave the machine to the others.
+func (a *Agent) takeTurn(ctx context.Context, patient bool) (done func(), err error) {
+	lanes := []chan struct{}{a.starts}
+	if patient {
+		lanes = []chan struct{}{a.patient, a.starts}
+	}
+	for i, lane := range lanes {
+		select {
+		case lane <- struct{}{}:
+		case <-ctx.Done():
+			for _, taken := range lanes[:i] {
+				<-taken
+			}
+			return nil, ctx.Err()
+		}
+	}
+	return func() {
+		for _, lane := range lanes {
+			<-lane
+		}
+	}, nil
 }
 
 // forget takes an instance that has ended off the list.

@@ -164,12 +164,11 @@ func (in *instance) create(ctx context.Context, a app.App, img Image, p place) e
 		in.rec.GUID, in.rec.Lease = "", Lease{}
 		return err
 	}
-	select {
-	case in.agent.starts <- struct{}{}:
-		defer func() { <-in.agent.starts }()
-	case <-ctx.Done():
-		return ctx.Err()
+	done, err := in.agent.takeTurn(ctx, in.rec.patient())
+	if err != nil {
+		return err
 	}
+	defer done()
 	if err := in.agent.cfg.Runtime.Start(ctx, s); err != nil {
 		return err
 	}

@@ -54,6 +54,10 @@ func (t tally) pause(ran bool) time.Duration {
 	}
 }
 
+// patient reports whether the next start is likely to fail as the last ones did,
+// so that others go first.
+func (t tally) patient() bool { return t.Failed > 0 || t.Crashes > quickRestarts }
+
 // doubled doubles d that often, up to longestPause.
 func doubled(d time.Duration, times int) time.Duration {
 	for ; times > 0 && d < longestPause; times-- {

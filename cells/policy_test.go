@@ -41,6 +41,11 @@ func TestPauses(t *testing.T) {
 			}
 		})
 	}
+	for t1, want := range map[tally]bool{{}: false, {Crashes: 3}: false, {Crashes: 4}: true, {Crashes: 1, Failed: 1}: true} {
+		if got := t1.patient(); got != want {
+			t.Errorf("%+v: patient %v, want %v", t1, got, want)
+		}
+	}
 	if got := (tally{Crashes: 1 << 30}).pause(true); got != longestPause {
 		t.Errorf("after very many crashes: %v", got)
 	}

@@ -28,6 +28,14 @@ type images struct {
 	mu    sync.Mutex // guards what follows
 	known map[string]*image
 	locks map[string]chan struct{} // capacity 1; full while somebody pulls
+	bad   map[string]failedPull    // the last one of those that failed last
+}
+
+// A failedPull is told to those who waited for it: each trying anew, one after
+// the other, would only take long.
+type failedPull struct {
+	err error
+	at  time.Time // when it was begun
 }
 
 // An image is ready to be started from. It is never changed.
@@ -40,7 +48,7 @@ type image struct {
 }
 
 func newImages() *images {
-	return &images{known: map[string]*image{}, locks: map[string]chan struct{}{}}
+	return &images{known: map[string]*image{}, locks: map[string]chan struct{}{}, bad: map[string]failedPull{}}
 }
 
 // lock waits until nobody else pulls name and returns how to unlock it.
@@ -66,10 +74,29 @@ func (s *images) get(name string) *image {
 	return s.known[name]
 }
 
+// failed returns why the pull of name failed that was begun after asked; nil
+// when there was none.
+func (s *images) failed(name string, asked time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.bad[name]; f.at.After(asked) {
+		return f.err
+	}
+	return nil
+}
+
+// fail remembers why the pull of name failed that was begun then.
+func (s *images) fail(name string, begun time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bad[name] = failedPull{err, begun}
+}
+
 // put remembers i.
 func (s *images) put(i *image) *image {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.bad, i.Name)
 	if old := s.known[i.Name]; old != nil && old.parent == i.parent {
 		i.files = old.files
 	}

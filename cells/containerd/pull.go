@@ -44,6 +44,10 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(app.Pull))
 	if i := r.images.get(name); i != nil && (bundled || i.at.After(asked)) {
 		return i.Image, nil // somebody else pulled it while we waited
 	}
+	if err := r.images.failed(name, asked); err != nil {
+		return cells.Image{}, err // somebody else tried while we waited
+	}
+	begun := time.Now()
 	ctx, done, err := r.client.WithLease(r.context(ctx))
 	if err != nil {
 		return cells.Image{}, fmt.Errorf("hold image %s: %w", ref, err)
@@ -56,6 +60,9 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(app.Pull))
 		i, err = r.pull(ctx, name, newProgress(progress))
 	}
 	if err != nil {
+		if ctx.Err() == nil { // else it is only ours
+			r.images.fail(name, begun, err)
+		}
 		return cells.Image{}, err
 	}
 	return i.Image, nil

@@ -32,10 +32,14 @@ func (r *Runtime) Remove(ctx context.Context, guid string) error {
 		return fmt.Errorf("remove container %s: %w", guid, err)
 	}
 	// Last, for as long as it is listed somebody will try again.
-	if err := r.client.ContainerService().Delete(ctx, guid); err != nil && !errdefs.IsNotFound(err) {
+	err = r.client.ContainerService().Delete(ctx, guid)
+	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", guid, err)
 	}
 	r.ids.release(guid, r.removeCgroupParents)
+	if err != nil {
+		return nil // there was none, so it left no garbage
+	}
 	return r.collect(ctx)
 }
 
