@@ -68,13 +68,20 @@ func (s *Scheduler) Undrain(_ context.Context, cell string) error {
 	return s.order(app.Change{DeleteOrders: []string{cell}})
 }
 
+// known returns nil for a cell that is there, or that has instances though it
+// has not shown up since the brain started.
 func (s *Scheduler) known(cell string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.seen[cell]; !ok {
-		return fmt.Errorf("cell %q %w", cell, app.ErrNotFound)
+	if _, ok := s.seen[cell]; ok {
+		return nil
 	}
-	return nil
+	for _, p := range s.placements {
+		if p.Cell == cell {
+			return nil
+		}
+	}
+	return fmt.Errorf("cell %q %w", cell, app.ErrNotFound)
 }
 
 func (s *Scheduler) order(c app.Change) error {

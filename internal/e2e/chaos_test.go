@@ -48,6 +48,9 @@ type fault struct {
 // healLimit is how long desired and actual may differ after a fault has healed.
 const healLimit = 30 * time.Second
 
+// detection is how long gossip takes to find a node dead, and a bit.
+const detection = 4 * time.Second
+
 // TestChaos injects faults at random for CHAOS_MINUTES (default 0.4) and checks
 // after each that everything is as wanted again and that nothing else was
 // touched. CHAOS_SEED repeats a run; CHAOS_OUT is a file for the JSON result.
@@ -148,9 +151,18 @@ func (c *chaos) cut(h *host, away time.Duration) func() {
 
 func (c *chaos) crash() (func(app.Instance) bool, func()) {
 	index := c.r.IntN(c.want)
+	before := guids(c.brain.status("web"))[index]
 	cmd := c.brain.command("curl", "-s", "-m", "5", "-H", fmt.Sprintf("X-Cf-App-Instance: web:%d", index), "http://web."+domain+"/exit")
-	cmd.Run() // the answer may be cut off
-	return func(in app.Instance) bool { return in.Index == index }, nil
+	cmd.Run()        // the answer may be cut off
+	gone := func() { // it answers before it dies
+		eventually(c.t, healLimit, "the crash is noticed", func() string {
+			if now := guids(c.brain.status("web"))[index]; now == before {
+				return "still container " + now
+			}
+			return ""
+		})
+	}
+	return func(in app.Instance) bool { return in.Index == index }, gone
 }
 
 func (c *chaos) scale() (func(app.Instance) bool, func()) {
@@ -182,6 +194,10 @@ func (c *chaos) inject(f fault) {
 	healed := time.Now()
 	after, why := c.settled()
 	took := time.Since(healed)
+	if heal != nil && why == "" { // a fault that was short may show late: gossip takes its time to find a node dead
+		time.Sleep(detection)
+		after, why = c.settled()
+	}
 	c.t.Logf("%-24s healed in %v", f.name, took.Round(time.Millisecond))
 	if c.faults[f.name] == nil {
 		c.faults[f.name] = &tally{}
@@ -200,7 +216,7 @@ func (c *chaos) inject(f fault) {
 	}
 	for _, old := range before.Instances {
 		if old.Index < c.want && !mayChange(old) && !slices.ContainsFunc(after.Instances, func(in app.Instance) bool { return in.GUID == old.GUID }) {
-			c.broken = append(c.broken, fmt.Sprintf("%s: web/%d on %s was replaced, and should not have been", f.name, old.Index, old.Cell))
+			c.broken = append(c.broken, fmt.Sprintf("%s: web/%d on %s was replaced, and should not have been:\nbefore %+v\nafter %+v", f.name, old.Index, old.Cell, before.Instances, after.Instances))
 		}
 	}
 }
@@ -233,6 +249,9 @@ func (c *chaos) look() (app.Status, string) {
 	}
 	if containers != c.want {
 		return st, fmt.Sprintf("want %d containers, there are %d", c.want, containers)
+	}
+	if out := c.brain.ltc("cells", "-o", "json"); strings.Count(out, `"state": "ALIVE"`) != len(c.cells) {
+		return st, "not all cells are alive: " + out
 	}
 	return st, ""
 }
