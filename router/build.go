@@ -27,54 +27,33 @@ func Build(statuses []app.Status, domain string, local func(cell string) bool) *
 	}
 	slices.SortStableFunc(order, func(a, b *app.Status) int { return cmp.Compare(a.App.Name, b.App.Name) })
 
-	b := builder{domain: domain, local: local, table: &Table{
-		exact: make(map[string]*site, len(statuses)),
-		wild:  make(map[string]*site),
-	}}
+	d := fresh()
 	for _, s := range order {
-		b.add(s)
-	}
-	return b.table
-}
-
-type builder struct {
-	table  *Table
-	domain string
-	local  func(cell string) bool
-}
-
-// add puts all routes of one app into the table.
-func (b *builder) add(s *app.Status) {
-	pool := b.instances(s.Instances)
-	for _, rule := range rules(s, b.domain) {
-		r := b.route(rule.host, rule.path)
-		shared := len(r.Backends) > 0
-		r.Backends = slices.Grow(r.Backends, len(pool))
-		for i := range pool {
-			be := b.backend(&pool[i], rule.port)
-			if be == nil || shared && slices.Contains(r.Backends, be) {
-				continue
-			}
-			r.Backends = append(r.Backends, be)
+		for _, w := range ways(s, domain, local) {
+			d.join(s.App.Name, &w)
 		}
 	}
+	return d.Table
 }
 
-// route returns the route with this host and path, a new one if need be.
-func (b *builder) route(host, path string) *Route {
-	m, key := b.table.sites(host)
-	s := m[key]
-	if s == nil {
-		s = &site{}
-		m[key] = s
+// ways returns what an app adds to routes, at most one way a route.
+func ways(s *app.Status, domain string, local func(cell string) bool) []way {
+	pool := candidates(s.Instances, local)
+	rs := rules(s, domain)
+	all := make([]way, 0, len(rs))
+	for _, rule := range rs {
+		at := slices.IndexFunc(all, func(w way) bool { return w.host == rule.host && w.path == rule.path })
+		if at < 0 {
+			at = len(all)
+			all = append(all, way{rule.host, rule.path, make([]*Backend, 0, len(pool))})
+		}
+		for i := range pool {
+			if b := pool[i].backend(rule.port); b != nil && !slices.Contains(all[at].backends, b) {
+				all[at].backends = append(all[at].backends, b)
+			}
+		}
 	}
-	if r := s.at(path); r != nil {
-		return r
-	}
-	r := &Route{Host: host, Path: path, id: len(b.table.routes)}
-	s.add(r)
-	b.table.routes = append(b.table.routes, r)
-	return r
+	return all
 }
 
 // A candidate is an instance that may be routed to, with the backends made for
@@ -85,16 +64,16 @@ type candidate struct {
 	backends []*Backend // parallel to Ports; nil: not made yet
 }
 
-// instances returns those that may be routed to, by index. Of two with the same
+// candidates returns the instances that may be routed to, by index. Of two with the same
 // index the newer revision is taken, then the one that has run longer.
-func (b *builder) instances(all []app.Instance) []candidate {
+func candidates(all []app.Instance, local func(cell string) bool) []candidate {
 	pool := make([]candidate, 0, len(all))
 	for i := range all {
 		in := &all[i]
 		if in.State != app.Running || in.Unready || in.Draining || in.Stopping || in.Stray {
 			continue
 		}
-		pool = append(pool, candidate{Instance: in, local: in.IP != "" && b.local(in.Cell)})
+		pool = append(pool, candidate{Instance: in, local: in.IP != "" && local(in.Cell)})
 	}
 	slices.SortFunc(pool, func(a, b candidate) int {
 		return cmp.Or(
@@ -110,7 +89,7 @@ func (b *builder) instances(all []app.Instance) []candidate {
 
 // backend returns the candidate's backend for a container port, 0 being the
 // primary one; nil when the instance has no such port or no address.
-func (b *builder) backend(c *candidate, port int) *Backend {
+func (c *candidate) backend(port int) *Backend {
 	at := 0
 	if port != 0 {
 		at = slices.IndexFunc(c.Ports, func(p app.PortPair) bool { return p.Container == port })
@@ -126,11 +105,7 @@ func (b *builder) backend(c *candidate, port int) *Backend {
 		if addr == "" {
 			return nil
 		}
-		c.backends[at] = &Backend{
-			App: c.App, Index: c.Index, Instance: cmp.Or(c.GUID, c.ID), Addr: addr,
-			id: len(b.table.backends),
-		}
-		b.table.backends = append(b.table.backends, c.backends[at])
+		c.backends[at] = &Backend{App: c.App, Index: c.Index, Instance: cmp.Or(c.GUID, c.ID), Addr: addr}
 	}
 	return c.backends[at]
 }

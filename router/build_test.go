@@ -51,14 +51,14 @@ func TestBuild(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, ""},
-		{"default routes", []app.Status{web(nil, on(0, "b"))}, "web.lab=web/0@b:60000 web-8080.lab=web/0@b:60000 web-9090.lab=web/0@b:60001"},
+		{"default routes", []app.Status{web(nil, on(0, "b"))}, "web-8080.lab=web/0@b:60000 web-9090.lab=web/0@b:60001 web.lab=web/0@b:60000"},
 		{"local cell", []app.Status{web(w, on(0, "here"), on(1, "b"))}, "w.lab=web/0@10.0.0.1:8080,web/1@b:60002"},
 		{"local cell, no address of its own", []app.Status{web(w, with(on(0, "here"), func(i *app.Instance) { i.IP = "" }))}, "w.lab=web/0@here:60000"},
 		{"IPv6", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Host = "fd00::1" }))}, "w.lab=web/0@[fd00::1]:60000"},
 		{"no host port", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Ports[0].Host = 0 }))}, "w.lab="},
 		{"no ports", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Ports = nil }))}, "w.lab="},
 		{"no routes", []app.Status{{App: app.App{Name: "web", NoRoutes: true}, Instances: []app.Instance{on(0, "b")}}}, ""},
-		{"no instances, ports named", []app.Status{{App: app.App{Name: "web", Ports: []int{80}}}}, "web.lab= web-80.lab="},
+		{"no instances, ports named", []app.Status{{App: app.App{Name: "web", Ports: []int{80}}}}, "web-80.lab= web.lab="},
 		{"only claimed", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.State = app.Claimed }))}, "w.lab="},
 		{"not ready", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Unready = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
 		{"draining", []app.Status{web(w, with(on(0, "b"), func(i *app.Instance) { i.Draining = true }), on(1, "b"))}, "w.lab=web/1@b:60002"},
@@ -74,7 +74,7 @@ func TestBuild(t *testing.T) {
 		{"port of a route", []app.Status{web([]app.Route{{Host: "w", Port: 9090}}, on(0, "b"))}, "w.lab=web/0@b:60001"},
 		{"port nobody has", []app.Status{web([]app.Route{{Host: "w", Port: 1}}, on(0, "b"))}, "w.lab="},
 		{"hosts and paths", []app.Status{web([]app.Route{{Host: "X.org."}, {Host: "*"}, {Host: "*.y.org", Path: "/a/"}, {Host: "x.org", Path: "/"}}, on(0, "b"))},
-			"x.org=web/0@b:60000 *.lab=web/0@b:60000 *.y.org/a=web/0@b:60000"},
+			"*.lab=web/0@b:60000 *.y.org/a=web/0@b:60000 x.org=web/0@b:60000"},
 		{"two ports, one route", []app.Status{web([]app.Route{{Host: "w"}, {Host: "w", Port: 8080}, {Host: "w", Port: 9090}}, on(0, "b"))}, "w.lab=web/0@b:60000,web/0@b:60001"},
 		{"two apps, one route", []app.Status{
 			web(w, on(1, "b"), on(0, "b")),

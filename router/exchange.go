@@ -18,9 +18,10 @@ type exchange struct {
 	arrived time.Duration
 	wish    wish
 
-	live  *live
+	table *Table
 	route *Route
-	pool  []*Backend // of route, those the request may go to; never empty
+	pool  []*Backend  // of route, those the request may go to; never empty
+	ups   []*upstream // parallel to pool
 	turn  uint64
 
 	tried   []*upstream // begins in few
@@ -38,46 +39,47 @@ type wish struct {
 	instance  string // its value
 }
 
-// aim finds the instances that l has for the request. When there are none it
+// aim finds the instances that t has for the request. When there are none it
 // returns why.
-func (x *exchange) aim(l *live) *refusal {
-	route := l.table.Lookup(x.wish.host, x.wish.path)
+func (x *exchange) aim(t *Table) *refusal {
+	route := t.Lookup(x.wish.host, x.wish.path)
 	if route == nil {
 		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.wish.host)}
 	}
 	if len(route.Backends) == 0 {
 		return &refusal{http.StatusServiceUnavailable, "no_endpoints", "the app behind " + strconv.QuoteToASCII(x.wish.host) + " has no healthy instance at the moment"}
 	}
-	pool := route.Backends
+	pool, ups := route.Backends, *route.ups.Load()
 	if x.wish.addressed {
-		if pool = addressed(pool, x.wish.instance); pool == nil {
+		i := addressed(pool, x.wish.instance)
+		if i < 0 {
 			return &refusal{http.StatusBadRequest, "unknown_route", "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(x.wish.instance)}
 		}
+		pool, ups = pool[i:i+1], ups[i:i+1]
 	}
-	x.live, x.route, x.pool = l, route, pool
+	x.table, x.route, x.pool, x.ups = t, route, pool, ups
 	return nil
 }
 
-// addressed returns the part of pool that is meant by "APP:INDEX"; nil when
-// nothing is.
-func addressed(pool []*Backend, want string) []*Backend {
+// addressed returns which of pool is meant by "APP:INDEX"; -1 when none is.
+func addressed(pool []*Backend, want string) int {
 	name, number, _ := strings.Cut(want, ":")
 	index, err := strconv.Atoi(number)
 	if err != nil {
-		return nil
+		return -1
 	}
 	for i, b := range pool {
 		if b.App == name && b.Index == index {
-			return pool[i : i+1]
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
 // begin gives the request to the first instance.
 func (x *exchange) begin() {
 	x.tried = x.few[:0]
-	x.turn = x.live.turns[x.route.id].Add(1) - 1
+	x.turn = x.route.turn.Add(1) - 1
 	x.give(x.choose(x.r.now()))
 }
 
@@ -97,20 +99,21 @@ func (x *exchange) next() bool {
 	if now-x.arrived > retryFor {
 		return false
 	}
-	if l := x.r.live.Load(); l != x.live {
-		_ = x.aim(l) // if the route is gone, the instances it had must do
+	if t := x.r.table.Load(); t != x.table {
+		_ = x.aim(t) // if the route is gone, the instances it had must do
 	}
-	b := x.choose(now)
-	if b == nil {
+	i := x.choose(now)
+	if i < 0 {
 		return false
 	}
 	x.r.count.retries.Add(1)
-	x.give(b)
+	x.give(i)
 	return true
 }
 
-func (x *exchange) give(b *Backend) {
-	x.backend, x.up = b, x.live.upstreams[b.id]
+// give gives the request to the ith of pool.
+func (x *exchange) give(i int) {
+	x.backend, x.up = x.pool[i], x.ups[i]
 	x.up.probing(x.r.now())
 	x.up.inFlight.Add(1)
 	x.tried = append(x.tried, x.up)
@@ -123,39 +126,40 @@ func (x *exchange) release() {
 	}
 }
 
-// choose returns the instance whose turn it is. If that one rests or was tried,
+// choose returns which of pool has its turn. If that one rests or was tried,
 // its share is spread evenly over those that don't and weren't; if all others
-// rest, over those that weren't tried. It returns nil when all were tried.
-func (x *exchange) choose(now time.Duration) *Backend {
-	n := uint64(len(x.pool))
-	if b := x.pool[x.turn%n]; x.may(b, now, false) {
-		return b
+// rest, over those that weren't tried. It returns -1 when all were tried.
+func (x *exchange) choose(now time.Duration) int {
+	n := uint64(len(x.ups))
+	if i := int(x.turn % n); x.may(x.ups[i], now, false) {
+		return i
 	}
 	for _, desperate := range []bool{false, true} {
 		var open uint64
-		for _, b := range x.pool {
-			if x.may(b, now, desperate) {
+		for _, up := range x.ups {
+			if x.may(up, now, desperate) {
 				open++
 			}
 		}
 		if open == 0 {
 			continue
 		}
-		if b := x.pick(x.turn/n%open, now, desperate); b != nil {
-			return b
+		if i := x.pick(x.turn/n%open, now, desperate); i >= 0 {
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
-// pick returns the nth instance that may have the request, or the last that
-// may when others have begun to rest meanwhile.
-func (x *exchange) pick(nth uint64, now time.Duration, desperate bool) (last *Backend) {
-	for _, b := range x.pool {
-		if !x.may(b, now, desperate) {
+// pick returns the nth that may have the request, or the last that may when
+// others have begun to rest meanwhile.
+func (x *exchange) pick(nth uint64, now time.Duration, desperate bool) int {
+	last := -1
+	for i, up := range x.ups {
+		if !x.may(up, now, desperate) {
 			continue
 		}
-		if last = b; nth == 0 {
+		if last = i; nth == 0 {
 			break
 		}
 		nth--
@@ -163,8 +167,7 @@ func (x *exchange) pick(nth uint64, now time.Duration, desperate bool) (last *Ba
 	return last
 }
 
-func (x *exchange) may(b *Backend, now time.Duration, desperate bool) bool {
-	up := x.live.upstreams[b.id]
+func (x *exchange) may(up *upstream, now time.Duration, desperate bool) bool {
 	return (desperate || up.ready(now)) && !slices.Contains(x.tried, up)
 }
 

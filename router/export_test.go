@@ -22,3 +22,10 @@ func (r *Router) ServeLibrary(ctx context.Context, ln net.Listener, drain time.D
 	<-ended
 	return err
 }
+
+// Upstreams returns how many upstreams are remembered.
+func (r *Router) Upstreams() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.upstreams)
+}

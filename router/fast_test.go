@@ -270,7 +270,7 @@ func TestNothingIsAllocated(t *testing.T) {
 			t.Fatalf("got %q, %v", in[:n], err)
 		}
 	})
-	if n > 0.5 { // pools are emptied now and then
+	if n > 0 && !raced {
 		t.Errorf("%v allocations a request", n)
 	}
 }

@@ -7,13 +7,6 @@ import (
 	"time"
 )
 
-// live is a Table with the state that a new table takes over from the old one.
-type live struct {
-	table     *Table
-	turns     []*atomic.Uint64 // by Route.id: whose turn it is
-	upstreams []*upstream      // by Backend.id
-}
-
 // An endpoint tells instances apart that had the same address one after the other.
 type endpoint struct {
 	addr     string
@@ -26,6 +19,7 @@ type endpoint struct {
 type upstream struct {
 	dialer   *net.Dialer
 	instance string // Backend.Instance
+	refs     int    // of routes in the current table; guarded by Router.mu
 
 	inFlight  atomic.Int64
 	restUntil atomic.Int64 // time.Duration since Router.born; 0: not resting
@@ -34,37 +28,55 @@ type upstream struct {
 	links     links
 }
 
-// succeed returns what follows old when t is the table, and the upstreams that
-// t doesn't have. r.mu must be held.
-func (r *Router) succeed(old *live, t *Table) (next *live, gone []*upstream) {
-	next = &live{
-		table:     t,
-		turns:     make([]*atomic.Uint64, len(t.routes)),
-		upstreams: make([]*upstream, len(t.backends)),
+// since returns which routes of t old does not have, and the other way round.
+// carry says that t's routes don't know yet whose turn it is.
+func (t *Table) since(old *Table) (added, removed []*Route, carry bool) {
+	switch {
+	case t == old:
+		return nil, nil, false
+	case t.from != nil && t.from == old.self:
+		return t.added, t.removed, false
 	}
-	for i, route := range t.routes {
-		if was := old.table.same(route); was != nil {
-			next.turns[i] = old.turns[was.id]
-		} else {
-			next.turns[i] = new(atomic.Uint64)
+	return t.Routes(), old.Routes(), true
+}
+
+// succeed makes t fit to follow old, and returns the upstreams that t doesn't
+// have. r.mu must be held.
+func (r *Router) succeed(old, t *Table) (gone []*upstream) {
+	added, removed, carry := t.since(old)
+	for _, route := range added {
+		if was := old.same(route.Host, route.Path); carry && was != nil {
+			route.turn.Store(was.turn.Load())
+		}
+		ups := make([]*upstream, len(route.Backends))
+		for i, b := range route.Backends {
+			ups[i] = r.upstream(b)
+			ups[i].refs++
+		}
+		route.ups.Store(&ups)
+	}
+	for _, route := range removed {
+		for _, b := range route.Backends {
+			key := endpoint{b.Addr, b.Instance}
+			up := r.upstreams[key]
+			if up.refs--; up.refs == 0 {
+				delete(r.upstreams, key)
+				gone = append(gone, up)
+			}
 		}
 	}
-	kept := make(map[endpoint]*upstream, len(t.backends))
-	for i, b := range t.backends {
-		key := endpoint{b.Addr, b.Instance}
-		up := r.upstreams[key]
-		if up == nil {
-			up = &upstream{dialer: &r.dialer, instance: b.Instance}
-		}
-		kept[key], next.upstreams[i] = up, up
+	return gone
+}
+
+// upstream returns what is remembered of b, or begins to.
+func (r *Router) upstream(b *Backend) *upstream {
+	key := endpoint{b.Addr, b.Instance}
+	up := r.upstreams[key]
+	if up == nil {
+		up = &upstream{dialer: &r.dialer, instance: b.Instance}
+		r.upstreams[key] = up
 	}
-	for key, up := range r.upstreams {
-		if kept[key] == nil {
-			gone = append(gone, up)
-		}
-	}
-	r.upstreams = kept
-	return next, gone
+	return up
 }
 
 // ready reports whether the upstream may be given requests.

@@ -40,7 +40,7 @@ func (c *client) aim() *refusal {
 		}
 		c.body.expected = c.req.HasBody()
 	}
-	return c.x.aim(c.r.live.Load())
+	return c.x.aim(c.r.table.Load())
 }
 
 // target makes c.req.Target a path, and c.req.Host the host that is meant:

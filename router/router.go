@@ -3,8 +3,10 @@ package router
 import (
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +35,7 @@ type Router struct {
 	proxyLog      *log.Logger // for net/http, which takes no slog.Logger
 	onUnreachable func(addr string)
 
-	live    atomic.Pointer[live]
+	table   atomic.Pointer[Table]
 	born    time.Time // times are kept as durations since then, which no clock change bends
 	dialer  net.Dialer
 	buffers bufferPool
@@ -65,7 +67,7 @@ func New(o Options) *Router {
 		dialer:        net.Dialer{Timeout: dialTimeout},
 		upstreams:     make(map[endpoint]*upstream),
 	}
-	r.live.Store(&live{table: Build(nil, "", nil)})
+	r.table.Store(newTable())
 	return r
 }
 
@@ -74,12 +76,22 @@ func New(o Options) *Router {
 // instances that are gone are closed as soon as nothing uses them.
 func (r *Router) Swap(t *Table) {
 	r.mu.Lock()
-	next, gone := r.succeed(r.live.Load(), t)
-	r.live.Store(next)
+	gone := r.succeed(r.table.Load(), t)
+	r.table.Store(t)
 	r.see(gone)
 	r.mu.Unlock()
 	for _, up := range gone {
 		up.leave()
+	}
+}
+
+// closeIdle closes all connections to instances that no request uses.
+func (r *Router) closeIdle() {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.upstreams))
+	r.mu.Unlock()
+	for _, up := range all {
+		up.closeIdle()
 	}
 }
 
@@ -99,7 +111,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if want := req.Header["X-Cf-App-Instance"]; len(want) > 0 {
 		x.wish.addressed, x.wish.instance = true, want[0]
 	}
-	if why := x.aim(r.live.Load()); why != nil {
+	if why := x.aim(r.table.Load()); why != nil {
 		r.refuse(w, *why)
 		return
 	}

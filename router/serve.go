@@ -44,9 +44,7 @@ func (r *Router) Serve(ctx context.Context, ln net.Listener, drain time.Duration
 	cut()
 	s.cutAll()
 	work.Wait()
-	for _, up := range r.live.Load().upstreams {
-		up.closeIdle()
-	}
+	r.closeIdle()
 	if err == nil && late {
 		err = fmt.Errorf("drain http on %s within %v: %w", ln.Addr(), drain, context.DeadlineExceeded)
 	}

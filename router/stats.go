@@ -55,10 +55,15 @@ func (r *Router) Stats() Stats {
 	for i := range s.Codes {
 		s.Codes[i] = r.count.codes[i].Load()
 	}
-	l, now := r.live.Load(), r.now()
-	s.Backends = make([]BackendStats, len(l.upstreams))
-	for i, up := range l.upstreams {
-		s.Backends[i] = BackendStats{*l.table.backends[i], up.inFlight.Load(), !up.ready(now)}
+	now, seen := r.now(), make(map[*upstream]bool)
+	s.Backends = []BackendStats{}
+	for _, route := range r.table.Load().Routes() {
+		for i, up := range *route.ups.Load() {
+			if !seen[up] {
+				seen[up] = true
+				s.Backends = append(s.Backends, BackendStats{*route.Backends[i], up.inFlight.Load(), !up.ready(now)})
+			}
+		}
 	}
 	slices.SortFunc(s.Backends, func(a, b BackendStats) int {
 		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Addr, b.Addr))

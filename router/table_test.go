@@ -163,19 +163,23 @@ func many(n int) []app.Status {
 	return ss
 }
 
-// TestMemoryPerRoute counts the table and all that the router keeps beside it.
+// TestMemoryPerRoute counts the table and all that router and builder keep
+// beside it.
 func TestMemoryPerRoute(t *testing.T) {
 	const n, limit = 100_000, 2 << 10
 	ss := many(n)
 	before := heap()
 	r := router.New(router.Options{})
-	r.Swap(router.Build(ss, "lab", nil))
+	b := router.NewBuilder("lab", nil)
+	b.Sync(ss)
+	r.Swap(b.Table())
 	per := (heap() - before) / n
 	t.Logf("%d bytes a route", per)
 	if per > limit {
 		t.Errorf("%d bytes a route, want at most %d", per, limit)
 	}
 	runtime.KeepAlive(r)
+	runtime.KeepAlive(b)
 	runtime.KeepAlive(ss)
 }
 

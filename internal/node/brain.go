@@ -192,12 +192,13 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("router", func(ctx context.Context) error { return b.router.Serve(ctx, b.httpLn, drain) })
 }
 
-// keepTable rebuilds the router's table at each change.
+// keepTable brings the router's table up to date at each change.
 func (b *brain) keepTable(ctx context.Context) error {
-	local := func(cell string) bool { return cell == b.localCell }
+	routes := router.NewBuilder(b.cfg.Domain, func(cell string) bool { return cell == b.localCell })
 	for {
 		changed := b.sched.Changed()
-		b.router.Swap(router.Build(b.sched.Statuses(), b.cfg.Domain, local))
+		routes.Sync(b.sched.Statuses())
+		b.router.Swap(routes.Table())
 		select {
 		case <-ctx.Done():
 			return nil

@@ -33,7 +33,7 @@ func serve(part, listen, backend string, routes int) error {
 		}
 		return nil
 	}
-	table, err := routed(backend, routes)
+	table, _, err := routed(backend, routes)
 	if err != nil {
 		return err
 	}
@@ -66,41 +66,44 @@ func plain(backend string, routes int) http.Handler {
 	})
 }
 
-// routed returns a table of one app a route, each with one instance.
-func routed(backend string, routes int) (*router.Table, error) {
+// routed returns a table of one app a route, each with one instance, and the
+// builder that made it.
+func routed(backend string, routes int) (*router.Table, *router.Builder, error) {
 	host, p, err := net.SplitHostPort(backend)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	port, err := strconv.Atoi(p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	apps := make([]app.Status, routes)
-	for i := range apps {
+	b := router.NewBuilder("lab", nil)
+	for i := range routes {
 		name := "app-" + strconv.Itoa(i)
-		apps[i] = app.Status{
+		b.Set(&app.Status{
 			App: app.App{Name: name, Ports: []int{8080}, Routes: []app.Route{{Host: name}}},
 			Instances: []app.Instance{{
 				App: name, GUID: fmt.Sprintf("%032x", i), State: app.Running, Host: host,
 				Ports: []app.PortPair{{Container: 8080, Host: port}},
 			}},
-		}
+		})
 	}
-	return router.Build(apps, "lab", nil), nil
+	return b.Table(), b, nil
 }
 
-// bytesPerRoute returns how much memory a router needs for each of n routes.
+// bytesPerRoute returns how much memory router and builder need for each of n
+// routes, names included.
 func bytesPerRoute(n int) float64 {
 	before := heap()
 	r := router.New(router.Options{})
-	table, err := routed("10.0.0.1:80", n)
+	table, b, err := routed("10.0.0.1:80", n)
 	if err != nil {
 		panic(err) // the address is right there
 	}
 	r.Swap(table)
 	after := heap()
 	runtime.KeepAlive(r)
+	runtime.KeepAlive(b)
 	return float64(after-before) / float64(n)
 }
 
