@@ -43,6 +43,7 @@ var kinds = []kind{
 	{app.ErrNotFound, http.StatusNotFound, "not_found"},
 	{app.ErrExists, http.StatusConflict, "exists"},
 	{app.ErrConflict, http.StatusConflict, "conflict"},
+	{app.ErrFull, http.StatusInsufficientStorage, "disk_full"},
 	{app.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout"},
 	{errInternal, http.StatusInternalServerError, "internal"},

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -113,7 +114,8 @@ func each[T any](tx *bbolt.Tx, bucket []byte, to *[]T) error {
 	})
 }
 
-// Commit writes all of c or nothing, and returns when it is on disk.
+// Commit writes all of c or nothing, and returns when it is on disk. It is
+// app.ErrFull when there is no room for it.
 func (s *Store) Commit(c app.Change) error {
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		return errors.Join(
@@ -127,6 +129,9 @@ func (s *Store) Commit(c app.Change) error {
 			deleteAll(tx, bucketOrders, c.DeleteOrders),
 		)
 	})
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w, nothing was changed: free some space there and try again: %w", app.ErrFull, err)
+	}
 	if err != nil {
 		return fmt.Errorf("write store: %w", err)
 	}

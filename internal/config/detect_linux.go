@@ -15,7 +15,8 @@ func totalMemoryMB() int {
 	return int(uint64(info.Totalram) * uint64(info.Unit) >> 20)
 }
 
-// freeDiskMB returns what is free, in MiB, where dir is or will be; 0 if unknown.
+// freeDiskMB returns what is free, in MiB, where dir is or will be; 0 if unknown,
+// so a disk that is full has 1.
 func freeDiskMB(dir string) int {
 	var stat unix.Statfs_t
 	for unix.Statfs(dir, &stat) != nil {
@@ -25,5 +26,5 @@ func freeDiskMB(dir string) int {
 		}
 		dir = parent
 	}
-	return int(stat.Bavail * uint64(stat.Bsize) >> 20)
+	return max(1, int(stat.Bavail*uint64(stat.Bsize)>>20))
 }
