@@ -187,7 +187,7 @@ func (c *client) deliverLength(w *work, l *link, rest []byte) (clean bool, err e
 
 // spliceFrom is the size of a rest of a body from which on it is moved without
 // copying: below, that costs more than it saves.
-const spliceFrom = 64 << 10
+const spliceFrom = 16 << 10
 
 // deliverChunks passes chunks on as they are, and only their data to a client
 // that doesn't understand them.
