@@ -46,6 +46,9 @@ type CellConfig struct {
 	Join          string // "host:port" of the brain's API; empty with Up, or to go by an earlier join
 	Token         Secret // join token; empty together with Join
 
+	EvacuateOnStop  bool          // move the instances to other cells when told to stop
+	EvacuateTimeout time.Duration // the longest that may take
+
 	Containerd string   // socket of an external containerd; empty: the one inside
 	PlainHTTP  []string // registries, "host" or "host:port", spoken to without TLS
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -180,6 +181,7 @@ func TestBadValues(t *testing.T) {
 		{"label twice", "--join b --token t --label a=1,a=2", `"a" is given twice`},
 		{"label with blanks", "--join b --token t --label a=b%c", "may have letters, digits"},
 		{"negative memory", "--join b --token t --memory-mb -1", `memory-mb (flag --memory-mb): "-1" is not a number from 0 to`},
+		{"too long to evacuate", "--join b --token t --evacuate-timeout 2h", `"2h" is not a time from 1s to 1h0m0s`},
 		{"no containers", "--join b --token t --max-containers 0", "give at least 1"},
 		{"registry as url", "--join b --token t --plain-http http://r", "without http://"},
 		{"level", "--join b --token t --log-level loud", `"loud" is not debug, info, warn or error`},
@@ -307,4 +309,27 @@ func setting(t *testing.T, all []config.Setting, key string) config.Setting {
 	}
 	t.Fatalf("no setting %q in %v", key, all)
 	return config.Setting{}
+}
+
+func TestEvacuation(t *testing.T) {
+	for _, c := range []struct {
+		args, env string
+		on        bool
+		limit     time.Duration
+	}{
+		{"", "", false, 5 * time.Minute},
+		{"--evacuate-on-stop --evacuate-timeout 30s", "", true, 30 * time.Second},
+		{"", "true", true, 5 * time.Minute},
+		{"--evacuate-on-stop=false", "true", false, 5 * time.Minute},
+	} {
+		t.Setenv("LATTICE_EVACUATE_ON_STOP", c.env)
+		got, err := config.Cell(parsed(t, config.AddCellFlags, strings.Fields("--join b --token t "+c.args)...), "")
+		if err != nil || got.EvacuateOnStop != c.on || got.EvacuateTimeout != c.limit {
+			t.Errorf("%q, environment %q: got %v within %v, %v", c.args, c.env, got.EvacuateOnStop, got.EvacuateTimeout, err)
+		}
+	}
+	t.Setenv("LATTICE_EVACUATE_ON_STOP", "perhaps")
+	if _, err := config.Cell(parsed(t, config.AddCellFlags, "--join", "b", "--token", "t"), ""); err == nil || !strings.Contains(err.Error(), `"perhaps" is not true or false`) {
+		t.Errorf("got %v", err)
+	}
 }

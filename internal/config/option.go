@@ -28,7 +28,7 @@ const (
 type option struct {
 	key    string
 	roles  role
-	def    any    // string, int or []string; the zero value: found out, or not needed
+	def    any    // string, int, bool or []string; the zero value: found out, or not needed
 	auto   string // what a zero default stands for
 	usage  string
 	secret bool
@@ -58,6 +58,8 @@ func options() []option {
 		{key: "memory-mb", roles: roleCell | roleUp, def: 0, auto: "all the host has", usage: "`MiB` of memory for instances"},
 		{key: "disk-mb", roles: roleCell | roleUp, def: 0, auto: "what is free under the data folder", usage: "`MiB` of disk for instances"},
 		{key: "max-containers", roles: roleCell | roleUp, def: maxContainers, usage: "`number` of instances at most"},
+		{key: "evacuate-on-stop", roles: roleCell | roleUp, def: false, usage: "when told to stop, move the instances to other cells first"},
+		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
 		{key: "plain-http", roles: roleCell | roleUp, def: []string(nil), usage: "`host[:port]` of a registry to speak to without TLS; may be repeated"},
 
@@ -94,6 +96,8 @@ func addFlags(fs *pflag.FlagSet, r role) {
 			fs.String(o.key, def, usage)
 		case int:
 			fs.Int(o.key, def, usage)
+		case bool:
+			fs.Bool(o.key, def, usage)
 		case []string:
 			fs.StringSlice(o.key, def, usage)
 		}

@@ -103,6 +103,16 @@ func (r *reader) number(key string, most int) int {
 	return n
 }
 
+// truth returns the value of an option that is on or off.
+func (r *reader) truth(key string) bool {
+	s := r.text(key)
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		r.wrong(key, "%q is not true or false", s)
+	}
+	return b
+}
+
 // duration returns the value of an option that is a time from least to most.
 func (r *reader) duration(key string, least, most time.Duration) time.Duration {
 	s := r.text(key)

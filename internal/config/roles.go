@@ -18,6 +18,8 @@ import (
 const (
 	maxTokenFile = 4 << 10 // bytes
 
+	MaxEvacuateTimeout = time.Hour // bounds CellConfig.EvacuateTimeout
+
 	minCertificateLife = 5 * time.Second
 	maxCertificateLife = 365 * 24 * time.Hour
 )
@@ -70,8 +72,12 @@ func (r *reader) cell(common Common) CellConfig {
 		MemoryMB:      r.number("memory-mb", math.MaxInt32),
 		DiskMB:        r.number("disk-mb", math.MaxInt32),
 		MaxContainers: r.number("max-containers", 10_000),
-		Containerd:    r.text("containerd-address"),
-		PlainHTTP:     r.registries(),
+
+		EvacuateOnStop:  r.truth("evacuate-on-stop"),
+		EvacuateTimeout: r.duration("evacuate-timeout", time.Second, MaxEvacuateTimeout),
+
+		Containerd: r.text("containerd-address"),
+		PlainHTTP:  r.registries(),
 	}
 	if c.ID == "" {
 		c.ID = hostID()

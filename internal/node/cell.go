@@ -104,6 +104,7 @@ func (c *cell) add(g *run.Group) {
 	g.Add("network", c.repair)
 	g.Add("certificate", c.renew)
 	g.Add("agent", c.agent.Run)
+	g.Add("welcome", c.welcome)
 	g.Add("log shipper", (&logfile.Shipper{
 		Root: c.dir("logs"), Sink: sink{c.client, c.cfg.ID}, Live: c.liveLogs, Log: c.log.With("part", "logs"),
 	}).Run)

@@ -59,7 +59,13 @@ func stopProcess(ctx context.Context, cfg config.Common, say func(string, ...any
 		return fmt.Errorf("stop process %d: %w", pid, err)
 	}
 	deadline := time.Now().Add(grace + drain)
+	evacuates := false
 	for holder(cfg) == pid {
+		if _, err := os.Stat(evacuationMark(cfg)); err == nil && !evacuates {
+			evacuates = true
+			say("it moves its instances to other cells first; a second SIGTERM ends it at once")
+			deadline = deadline.Add(config.MaxEvacuateTimeout) // it knows its own limit
+		}
 		if time.Now().After(deadline) {
 			say("it does not end, killing it")
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -82,7 +82,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 		<-ctx.Done()
 		return nil
 	})
-	return g.Run(ctx, grace)
+	return g.Run(c.evacuating(ctx), grace)
 }
 
 // Brain runs a brain until ctx is done. It calls ready when it answers.
@@ -148,7 +148,7 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 		<-ctx.Done()
 		return nil
 	})
-	return g.Run(ctx, grace)
+	return g.Run(c.evacuating(ctx), grace)
 }
 
 // saveFile replaces the file at path, for its owner only; it is only ever seen whole.
