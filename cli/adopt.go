@@ -90,7 +90,7 @@ func (a adoption) outcome(do, done, name string, strays []app.Instance, err erro
 	case errors.Is(err, app.ErrNotFound) && name == "":
 	case err != nil:
 		return &failure{
-			code: exitCode(err), err: fmt.Errorf("%s strays: %w", do, err),
+			code: exitCode(err), err: fmt.Errorf("%s: %w", do, err),
 			hint: "'" + a.st.name + " list --strays' shows which are left",
 		}
 	}

@@ -36,6 +36,7 @@ type fakeBrain struct {
 	lines     map[string][]app.LogLine
 	cells     []app.Cell
 	strays    []app.Instance
+	made      int // placements
 	changed   chan struct{}
 	plays     map[string][]step // by what was asked: create, scale, remove, update, …
 	playing   sync.WaitGroup
@@ -52,6 +53,7 @@ type step struct {
 	App     string           `json:"app"`     // empty: the one that something was asked of
 	Rollout app.RolloutState `json:"rollout"` // empty: as before
 	Reason  string           `json:"reason"`  // why the rollout failed
+	Again   bool             `json:"again"`   // somebody changes the app again
 	Undrain bool             `json:"undrain"` // no cell drains any more
 }
 
@@ -126,7 +128,13 @@ func (b *fakeBrain) load(r io.Reader) error {
 		}
 		b.apps[s.App.Name] = &s
 	}
-	b.cells, b.plays, b.strays = script.Cells, script.Plays, script.Strays
+	b.plays = script.Plays
+	if script.Cells != nil {
+		b.cells = script.Cells
+	}
+	if script.Strays != nil {
+		b.strays = script.Strays
+	}
 	for _, r := range script.Revisions {
 		b.revisions[r.App.Name] = append(b.revisions[r.App.Name], r)
 	}
@@ -171,10 +179,8 @@ func (b *fakeBrain) usual(moment, name string) []step {
 	var claimed, running []app.Instance
 	a := b.apps[name].App
 	for i := range a.Wanted() {
-		in := app.Instance{ID: fmt.Sprint("p", i), Index: i, Cell: "cell-1", State: app.Claimed, GUID: fmt.Sprintf("g%d-%d", i, a.Revision)}
-		if moment != "create" && moment != "scale" {
-			in.ID += "-" + moment
-		}
+		b.made++
+		in := app.Instance{ID: fmt.Sprint("p", b.made), Index: i, Cell: "cell-1", State: app.Claimed, GUID: fmt.Sprint("g", b.made)}
 		claimed = append(claimed, in)
 		in.State = app.Running
 		running = append(running, in)

@@ -16,7 +16,7 @@ func handover(old, claimed, running []app.Instance) []step {
 	for i := range leaving {
 		leaving[i].Draining = true
 	}
-	soon := app.Duration(20 * time.Millisecond)
+	soon := app.Duration(100 * time.Millisecond) // so that each step is seen
 	return []step{
 		{Instances: slices.Concat(old, claimed)},
 		{After: soon, Instances: slices.Concat(leaving, running)},
@@ -28,6 +28,9 @@ func handover(old, claimed, running []app.Instance) []step {
 func (b *fakeBrain) evacuation(cell string) []step {
 	var steps []step
 	for name, s := range b.apps {
+		if len(onCell([]app.Status{*s}, cell)) == 0 {
+			continue
+		}
 		moved := slices.Clone(s.Instances)
 		for i := range moved {
 			if moved[i].Cell == cell {
@@ -44,21 +47,26 @@ func (b *fakeBrain) turn(a *app.App, st step) {
 	if st.Undrain {
 		b.drain("", false)
 	}
+	if st.Again {
+		b.next(a, a.Revision, app.RolloutOptions{}, "update")
+	}
 	if st.Rollout == "" {
 		return
 	}
 	r := *a.Rollout
 	r.State, r.Reason = st.Rollout, st.Reason
 	if r.State == app.RolloutFailed {
-		*a = b.revision(a.Name, r.From)
+		*a = b.revision(*a, r.From)
 	}
 	a.Rollout = &r
 }
 
-func (b *fakeBrain) revision(name string, number uint64) app.App {
-	for _, r := range b.revisions[name] {
-		if r.App.Revision == number {
-			return r.App
+// revision returns the app as it was, in all that needs a container; mu is held.
+func (b *fakeBrain) revision(now app.App, number uint64) app.App {
+	for _, r := range b.revisions[now.Name] {
+		if then := r.App; then.Revision == number {
+			then.Instances, then.Routes, then.NoRoutes, then.Stopped = now.Instances, now.Routes, now.NoRoutes, now.Stopped
+			return then
 		}
 	}
 	return app.App{}
@@ -85,6 +93,9 @@ func (b *fakeBrain) change(moment, name string, do func(*app.App) error) (app.Ap
 // next makes of a a new revision.
 func (b *fakeBrain) next(a *app.App, from uint64, o app.RolloutOptions, cause string) {
 	a.Revision = from + 1
+	if list := b.revisions[a.Name]; len(list) > 0 {
+		a.Revision = list[len(list)-1].App.Revision + 1
+	}
 	a.Rollout = &app.Rollout{RolloutOptions: o, From: from, To: a.Revision, State: app.RolloutRunning, StartedAt: time.Now()}
 	b.revisions[a.Name] = append(b.revisions[a.Name], app.Revision{App: *a, At: time.Now(), Cause: cause})
 }
@@ -117,7 +128,7 @@ func (b *fakeBrain) Rollback(_ context.Context, name string, number uint64) (app
 		if number == 0 {
 			number = a.Revision - 1
 		}
-		then := b.revision(name, number)
+		then := b.revision(*a, number)
 		if then.Name == "" {
 			return fmt.Errorf("revision %d of app %q %w", number, name, app.ErrNotFound)
 		}
@@ -219,7 +230,7 @@ func (b *fakeBrain) Adopt(_ context.Context, name string) ([]app.Instance, error
 	b.strays = others
 	b.touch()
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("strays %w", app.ErrNotFound)
+		return nil, fmt.Errorf("strays of app %q %w", name, app.ErrNotFound)
 	}
 	return chosen, nil
 }

@@ -25,6 +25,7 @@ type change struct {
 	guids map[int][]string // by index: the containers of the new revision
 	worst app.Instance     // the one of the new revision that crashed most
 	moved int              // how many ran on the new revision at the last look
+	back  string           // after a failure: how far the revision before is back
 	stuck time.Time        // since when it has stood still, or there is room
 }
 
@@ -69,14 +70,12 @@ func (c *change) watch(s app.Status) {
 // failed returns the failure of a new revision that did not come up.
 func (c *change) failed(s app.Status) *failure {
 	r := s.App.Rollout
-	f := &failure{code: exitCommand, err: fmt.Errorf("revision %d of %s did not come up: %s", r.To, s.App.Name, r.Reason)}
 	up, want := running(s), s.App.Wanted()
+	c.back = fmt.Sprintf("revision %d is back, with %s", s.App.Revision, instancesText(want))
 	if up < want {
-		f.lines = append(f.lines, fmt.Sprintf("revision %d is not back yet: %d of %s up", s.App.Revision, up, instancesText(want)))
-	} else {
-		f.lines = append(f.lines, fmt.Sprintf("revision %d is back, with %s", s.App.Revision, instancesText(want)))
+		c.back = fmt.Sprintf("revision %d is not back yet: %d of %s up", s.App.Revision, up, instancesText(want))
 	}
-	return f
+	return &failure{code: exitCommand, err: fmt.Errorf("revision %d of %s did not come up: %s", r.To, s.App.Name, r.Reason)}
 }
 
 // noRoom returns an error if the change has stood still for a while because
@@ -98,9 +97,12 @@ func (c *change) noRoom(s app.Status, now time.Time) error {
 	return &failure{
 		code:  exitPlacement,
 		err:   fmt.Errorf("no room for revision %d of %s: %d of %s changed", c.to, s.App.Name, moved, instancesText(s.App.Wanted())),
-		lines: reasons,
+		lines: append(reasons, goesOn),
 	}
 }
+
+// goesOn says that only the user stops waiting.
+const goesOn = "The change goes on."
 
 // waitsForRoom reports whether in runs and shall go where there is no room.
 func waitsForRoom(in app.Instance) bool {
@@ -120,7 +122,7 @@ func (c *change) late(s app.Status, timeout time.Duration, now time.Time) *failu
 	return &failure{
 		code:  exitCommand,
 		err:   fmt.Errorf("%s did not change to revision %d within %v: %d of %s did", s.App.Name, c.to, timeout, runningOn(s, c.to), instancesText(s.App.Wanted())),
-		lines: waiting(s, now),
+		lines: append(waiting(s, now), goesOn),
 	}
 }
 
@@ -129,7 +131,12 @@ func (c *change) culprit(app.Status) (app.Instance, []string, bool) {
 }
 
 func (c *change) advise(f *failure, program, name string) {
-	f.hint = fmt.Sprintf("'%[1]s status %[2]s' and '%[1]s revisions %[2]s' tell more; '%[1]s rollback %[2]s' goes back", program, name)
+	if c.back != "" {
+		f.lines = append(f.lines, c.back)
+		f.hint = fmt.Sprintf("'%[1]s logs %[2]s' and '%[1]s revisions %[2]s' tell more", program, name)
+		return
+	}
+	f.hint = fmt.Sprintf("'%[1]s status %[2]s' shows how far it is; '%[1]s rollback %[2]s' goes back", program, name)
 }
 
 func (c *change) leave(program, name string) string {

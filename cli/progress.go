@@ -21,6 +21,7 @@ const (
 type progress struct {
 	bottom
 	latest app.Status
+	moves  bool            // it goes to another revision, or did
 	told   map[told]string // what was said last
 	at     time.Time       // of what was printed last
 	summed time.Time       // of the last summary, where there is no line at the bottom
@@ -47,13 +48,14 @@ func newProgress(s *screen) *progress {
 // status tells what changed. What runs from the beginning is no news.
 func (p *progress) status(s app.Status) {
 	first := p.latest.App.Name == ""
+	p.moves = p.moves || changing(s.App)
 	p.latest = s
 	for _, in := range s.Instances {
 		if in.Stray || len(s.Instances) > fewInstances && in.State != app.Crashed {
 			continue
 		}
 		text := changeText(p.s, in)
-		if changing(s.App) && in.State != app.Unclaimed {
+		if p.moves && in.State != app.Unclaimed {
 			text += fmt.Sprintf(" (revision %d)", in.Revision)
 		}
 		of := told{in.Index, in.ID, in.Stopping}
