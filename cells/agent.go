@@ -164,15 +164,18 @@ func (a *Agent) forget(id string) {
 // follow keeps listening to the brain.
 func (a *Agent) follow(ctx context.Context) {
 	wait := retry{first: firstRetry, last: lastRetry}
+	level := slog.LevelWarn
 	for ctx.Err() == nil {
 		err := a.cfg.Brain.Work(ctx, a.cfg.ID, func(w app.Work) error {
 			wait.reset()
+			level = slog.LevelWarn
 			a.reconcile(ctx, w)
 			return nil
 		})
 		if ctx.Err() == nil {
-			a.cfg.Log.Warn("lost the brain, going on without it", "err", err)
-			a.changed() // a brain that comes back has to be told everything again
+			a.cfg.Log.Log(ctx, level, "lost the brain, going on without it", "err", err)
+			level = slog.LevelDebug // it may take long
+			a.changed()             // a brain that comes back has to be told everything again
 			wait.sleep(ctx)
 		}
 	}

@@ -69,12 +69,17 @@ func (l *listener) LocalState(bool) []byte { return nil }
 // MergeRemoteState is not used.
 func (l *listener) MergeRemoteState([]byte, bool) {}
 
+// strangersEvery is how often a warning of messages with a foreign key may be
+// logged: a node that was put out, or anybody at all, sends many.
+const strangersEvery = time.Minute
+
 // A logWriter carries memberlist's log, one line a call, over to slog. It also
 // picks out the one thing that memberlist tells in no other way: that its probe
 // of a node failed.
 type logWriter struct {
-	log     *slog.Logger
-	suspect func(name string)
+	log       *slog.Logger
+	suspect   func(name string)
+	strangers atomic.Int64 // Unix time in ns of the last warning of a foreign key
 }
 
 func (w *logWriter) Write(p []byte) (int, error) {
@@ -85,6 +90,9 @@ func (w *logWriter) Write(p []byte) (int, error) {
 			level = slog.LevelWarn
 		}
 	}
+	if level == slog.LevelWarn && strings.Contains(text, "could decrypt") && !w.tellOfStranger(time.Now()) {
+		level = slog.LevelDebug
+	}
 	if rest, ok := strings.CutPrefix(text, "Suspect "); ok {
 		if name, ok := strings.CutSuffix(rest, " has failed, no acks received"); ok {
 			w.suspect(name)
@@ -92,4 +100,10 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	}
 	w.log.Log(context.Background(), level, "gossip", "reason", text)
 	return len(p), nil
+}
+
+// tellOfStranger reports whether it is time for another warning.
+func (w *logWriter) tellOfStranger(now time.Time) bool {
+	last := w.strangers.Load()
+	return now.Sub(time.Unix(0, last)) >= strangersEvery && w.strangers.CompareAndSwap(last, now.UnixNano())
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"lattice/api"
+	"lattice/app"
 	"lattice/internal/pki"
 )
 
@@ -219,28 +220,36 @@ func TestACellSpeaksForItselfOnly(t *testing.T) {
 func TestCertificatesAreRenewedWithoutAGap(t *testing.T) {
 	l := newLab(t, "brain", "c1")
 	brain, c1 := l.host("brain"), l.host("c1")
-	brain.waitReady(brain.start("brain", "--certificate-life", "9s"))
+	bp := brain.start("up", "--certificate-life", "9s")
+	brain.waitReady(bp)
 	_, token := brain.newToken("--uses", "1")
 	cp := c1.start("cell", "--join", brain.addr, "--token", token)
 	c1.waitReady(cp)
-	brain.ltc("create", "hello", "lattice/hello")
+	both := map[string]string{"brain": "ALIVE", "c1": "ALIVE"}
+	brain.waitCells(10*time.Second, "brain", "c1")
+	brain.ltc("create", "hello", "lattice/hello", "-i", "2")
 	before := guids(brain.status("hello"))
 	eventually(t, time.Minute, "three certificates later", func() string {
-		if got := brain.cellStates()["c1"]; got != "ALIVE" {
-			t.Errorf("c1 is %s", got)
+		if got := brain.cellStates(); !maps.Equal(got, both) {
+			t.Errorf("cells: %v", got)
 		}
 		brain.mustGet("hello."+domain, "/")
-		if n := cp.count("got a new certificate"); n < 3 {
+		if n := min(bp.count("got a new certificate"), cp.count("got a new certificate")); n < 3 {
 			return fmt.Sprint(n)
 		}
 		return ""
 	})
-	if n := cp.count("lost the brain"); n > 0 {
-		t.Errorf("the cell lost the brain %d times", n)
+	for _, p := range []*proc{bp, cp} {
+		if n := p.count("lost the brain"); n > 0 {
+			t.Errorf("a cell lost the brain %d times", n)
+		}
 	}
-	brain.ltc("scale", "hello", "2") // work still comes, reports still go
-	if now := guids(brain.status("hello")); now[0] != before[0] || len(now) != 2 {
+	brain.ltc("scale", "hello", "4") // work still comes, reports still go
+	if now := guids(brain.status("hello")); now[0] != before[0] || now[1] != before[1] || len(now) != 4 {
 		t.Errorf("got %v, before %v", now, before)
+	}
+	if code, _, errs := brain.lattice("cell", "revoke", "brain"); code != 13 || !strings.Contains(errs, "own process") {
+		t.Errorf("revoke of the brain's own cell: %d %s", code, errs)
 	}
 
 	// A cell that was away for longer needs a token.
@@ -250,7 +259,7 @@ func TestCertificatesAreRenewedWithoutAGap(t *testing.T) {
 	c1.refused("certificate ran out on", "--zone", "z1")
 	_, token = brain.newToken()
 	c1.waitReady(c1.start("cell", "--join", brain.addr, "--token", token))
-	brain.waitCells(20*time.Second, "c1")
+	brain.waitCells(20*time.Second, "brain", "c1")
 }
 
 func TestARevokedCellIsOutWithinSeconds(t *testing.T) {
@@ -346,14 +355,28 @@ func TestGossipKeyIsRotatedWithoutAStop(t *testing.T) {
 	procs["c2"].cmd.Process.Signal(syscall.SIGCONT)
 	brain.waitCells(20*time.Second, "c1", "c2")
 
+	// A brain that is killed in the middle goes on where it was.
+	procs["c2"].cmd.Process.Signal(syscall.SIGSTOP) // so that there is a middle
+	half := brain.start("gossip", "rotate")
+	eventually(t, 10*time.Second, "the rotation begins", func() string { return either(len(brain.ring().Keys) == 2, "one key") })
+	brain.procs[0].kill()
+	half.kill()
+	procs["c2"].cmd.Process.Signal(syscall.SIGCONT)
+	last := brain.start("brain")
+	brain.waitReady(last)
+	brain.waitCells(20*time.Second, "c1", "c2")
+	eventually(t, 40*time.Second, "the rotation ends", func() string { return either(len(brain.ring().Keys) == 1, "two keys") })
+	brain.waitCells(5*time.Second, "c1", "c2")
+
 	// And one that was off comes up without the brain by the keys it has kept.
 	procs["c2"].kill()
-	brain.procs[0].kill()
+	last.kill()
 	p := c2.start("cell")
 	c2.waitReady(p)
 	c2.waitLog(p, 15*time.Second, `msg="node joined" part=gossip host=c1`)
 	brain.waitReady(brain.start("brain"))
 	brain.waitCells(20*time.Second, "c1", "c2")
+	eventually(t, 20*time.Second, "both instances run", func() string { return either(count(brain.status("hello"), app.Running) == 2, "no") })
 }
 
 // ring returns the gossip keys that the brain keeps.

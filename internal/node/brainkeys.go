@@ -15,6 +15,9 @@ import (
 // it gets the keys when it is back: it asks the API for them, not gossip.
 const keyStep = 10 * time.Second
 
+// keyRetry is how long after a failure to write a step it is tried again.
+const keyRetry = 5 * time.Second
+
 // confirmations are the revisions of the gossip keys that cells go by.
 type confirmations struct {
 	signal
@@ -39,8 +42,12 @@ func (c *confirmations) of(cell string) uint64 {
 }
 
 // keepKeys goes by the gossip keys, and carries on a rotation step by step,
-// until ctx is done.
+// until ctx is done. A rotation that a former process began rests until the
+// cells had time to come: one that isn't seen yet can't be waited for.
 func (b *brain) keepKeys(ctx context.Context) error {
+	if ring := b.secrets.Ring(); !ring.Settled() && !pause(ctx, keyStep) {
+		return nil
+	}
 	for {
 		changed := b.secrets.Changed()
 		ring := b.secrets.Ring()
@@ -49,26 +56,21 @@ func (b *brain) keepKeys(ctx context.Context) error {
 		}
 		if !ring.Settled() {
 			err := b.carryOn(ctx, ring.Revision, changed)
-			if err == nil {
-				continue
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil:
+				b.log.Error("the gossip key can't be rotated, will try again", "err", err)
+				pause(ctx, keyRetry)
 			}
-			b.log.Error("the gossip key can't be rotated, will try again", "err", err)
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-		case <-b.again(ring.Settled()):
 		}
 	}
-}
-
-// again fires after a while, but never for a ring that is settled.
-func (b *brain) again(settled bool) <-chan time.Time {
-	if settled {
-		return nil
-	}
-	return time.After(time.Second)
 }
 
 // carryOn takes the next step of a rotation when the cells have made this one,
