@@ -42,7 +42,7 @@ func (c *client) answer(w *work, l *link) (again bool) {
 	if res.Code == 101 {
 		return c.tunnel(w, l)
 	}
-	c.r.count.answered(res.Code)
+	c.answered(res.Code)
 	how := c.frame(res)
 	again = c.persists() && (c.req.Minor == 1 || how == empty || how == byLength) &&
 		!c.body.expected && !(res.Close && c.body.done != nil)
@@ -149,7 +149,7 @@ func (c *client) deliver(w *work, l *link, how framing) (clean bool, err error) 
 	case byClose:
 		return false, c.deliverAll(w, l, rest)
 	}
-	_, err = c.conn.Write(w.out)
+	err = c.write(w.out)
 	return len(rest) == 0, err
 }
 
@@ -158,7 +158,7 @@ func (c *client) deliverLength(w *work, l *link, rest []byte) (clean bool, err e
 	clean = int64(len(rest)) <= left
 	rest = rest[:min(int64(len(rest)), left)]
 	w.out = append(w.out, rest...)
-	if _, err = c.conn.Write(w.out); err != nil {
+	if err = c.write(w.out); err != nil {
 		return false, err
 	}
 	if left -= int64(len(rest)); left == 0 {
@@ -167,6 +167,7 @@ func (c *client) deliverLength(w *work, l *link, rest []byte) (clean bool, err e
 	c.enter(answering, c.r.now())
 	if tcp, ok := c.conn.(*net.TCPConn); ok && left > spliceFrom {
 		n, err := tcp.ReadFrom(&io.LimitedReader{R: l.conn, N: left}) // no copying where the kernel can
+		c.sent += n
 		if err == nil && n < left {
 			err = io.ErrUnexpectedEOF
 		}
@@ -177,7 +178,7 @@ func (c *client) deliverLength(w *work, l *link, rest []byte) (clean bool, err e
 		if err != nil {
 			return false, err
 		}
-		if _, err = c.conn.Write(w.in[:n]); err != nil {
+		if err = c.write(w.in[:n]); err != nil {
 			return false, err
 		}
 		left -= int64(n)
@@ -198,7 +199,7 @@ func (c *client) deliverChunks(w *work, l *link, rest []byte) (clean bool, err e
 		for n < len(rest) && !chunks.Done() {
 			k, data, bad := chunks.Next(rest[n:])
 			if bad != nil {
-				_, err := c.conn.Write(w.out) // as far as it was good
+				err := c.write(w.out) // as far as it was good
 				return false, errors.Join(bad, err)
 			}
 			if data || c.req.Minor == 1 {
@@ -206,7 +207,7 @@ func (c *client) deliverChunks(w *work, l *link, rest []byte) (clean bool, err e
 			}
 			n += k
 		}
-		if _, err := c.conn.Write(w.out); err != nil {
+		if err := c.write(w.out); err != nil {
 			return false, err
 		}
 		if chunks.Done() {
@@ -235,7 +236,7 @@ func (c *client) deliverAll(w *work, l *link, rest []byte) error {
 		} else {
 			w.out = append(w.out, rest...)
 		}
-		if _, err := c.conn.Write(w.out); err != nil {
+		if err := c.write(w.out); err != nil {
 			return err
 		}
 		n, err := l.conn.Read(w.in)
@@ -247,8 +248,7 @@ func (c *client) deliverAll(w *work, l *link, rest []byte) error {
 			return err
 		}
 		if c.req.Minor == 1 {
-			_, err = io.WriteString(c.conn, "0\r\n\r\n")
-			return err
+			return c.write([]byte("0\r\n\r\n"))
 		}
 		return nil
 	}

@@ -33,6 +33,8 @@ type client struct {
 	req  wire.Head
 	x    exchange
 	body body
+	sent int64  // bytes of it that were written
+	id   []byte // of the request, as the instance gets it
 
 	handed bool // the connection is somebody else's now
 }
@@ -115,6 +117,7 @@ func (c *client) malformed(err error) bool {
 		return false
 	}
 	c.r.count.requests.Add(1)
+	c.r.count.unrouted.Add(1)
 	why := refusal{http.StatusBadRequest, "bad_request", err.Error()}
 	if errors.Is(err, wire.ErrCoding) {
 		why.code = http.StatusNotImplemented
@@ -129,7 +132,14 @@ func (c *client) malformed(err error) bool {
 func (c *client) exchange() (again bool) {
 	c.r.count.requests.Add(1)
 	c.x = exchange{r: c.r, arrived: c.r.now()}
-	c.body = body{}
+	c.body, c.sent, c.id = body{}, 0, c.id[:0]
+	again = c.pass()
+	c.record()
+	return again
+}
+
+// pass passes the request on to an instance and the answer back, or refuses it.
+func (c *client) pass() (again bool) {
 	if why := c.aim(); why != nil {
 		return c.refuse(why, c.req.HasBody())
 	}
@@ -152,12 +162,12 @@ func (c *client) failed(err error) bool {
 	var bad *wire.Malformed
 	switch {
 	case gone:
-		c.r.count.answered(statusClientGone)
+		c.answered(statusClientGone)
 		return false
 	case errors.As(c.body.bad, &bad):
 		return c.refuse(&refusal{http.StatusBadRequest, "bad_request", bad.Why}, true)
 	case c.body.bad != nil:
-		c.r.count.answered(statusClientGone)
+		c.answered(statusClientGone)
 		return false
 	case overdue || isTimeout(err):
 		return c.refuse(late(), c.req.HasBody())
@@ -166,13 +176,55 @@ func (c *client) failed(err error) bool {
 	}
 }
 
+// answered notes the status of the answer.
+func (c *client) answered(code int) {
+	c.x.code = code
+	c.r.count.answered(code)
+}
+
+// write writes a part of the answer.
+func (c *client) write(p []byte) error {
+	n, err := c.conn.Write(p)
+	c.sent += int64(n)
+	return err
+}
+
+// record counts the request at hand, and tells of it.
+func (c *client) record() {
+	if c.x.tally() {
+		c.tell()
+	}
+}
+
+func (c *client) tell() {
+	a := c.x.access()
+	a.Method, a.Target, a.Proto = text(c.req.Method), text(c.req.Target), "HTTP/1.0"
+	if c.req.Minor == 1 {
+		a.Proto = "HTTP/1.1"
+	}
+	a.Host, a.Client, a.Sent = c.x.wish.host, c.ip, c.sent
+	for i := range c.req.Fields {
+		f := &c.req.Fields[i]
+		switch f.ID {
+		case wire.UserAgent:
+			a.UserAgent = text(f.Value)
+		case wire.Referer:
+			a.Referer = text(f.Value)
+		case wire.ForwardedFor:
+			a.ForwardedFor = text(f.Value)
+		}
+	}
+	a.ID = text(c.id)
+	c.r.onAccess(a)
+}
+
 // refuse answers for the router. dirty says that something may come that is
 // not the next request: then the connection ends.
 func (c *client) refuse(why *refusal, dirty bool) (again bool) {
-	c.r.count.answered(why.code)
+	c.answered(why.code)
 	again = !dirty && c.persists()
 	out := why.append(nil, c.r.date.String(), string(c.req.Method) == "HEAD", again)
-	if _, err := c.conn.Write(out); err != nil {
+	if c.write(out) != nil {
 		return false
 	}
 	if dirty {

@@ -17,6 +17,7 @@ type exchange struct {
 	in      *http.Request // on the library's path; nil on the fast one
 	arrived time.Duration
 	wish    wish
+	id      string // X-Request-Id, on the library's path
 
 	table *Table
 	route *Route
@@ -28,7 +29,10 @@ type exchange struct {
 	few     [2]*upstream
 	backend *Backend  // that has the request
 	up      *upstream // the same; nil: none has it
+	traffic *traffic  // of backend's app
+	code    int       // of the answer
 	whole   bool      // the answer went out to its end
+	took    time.Duration
 }
 
 // A wish is what a request says about where it wants to go.
@@ -43,7 +47,7 @@ type wish struct {
 // returns why.
 func (x *exchange) aim(t *Table) *refusal {
 	route := t.Lookup(x.wish.host, x.wish.path)
-	if route == nil {
+	if x.route = route; route == nil {
 		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.wish.host)}
 	}
 	if len(route.Backends) == 0 {
@@ -114,6 +118,7 @@ func (x *exchange) next() bool {
 // give gives the request to the ith of pool.
 func (x *exchange) give(i int) {
 	x.backend, x.up = x.pool[i], x.ups[i]
+	x.traffic = x.up.traffic
 	x.up.probing(x.r.now())
 	x.up.inFlight.Add(1)
 	x.tried = append(x.tried, x.up)

@@ -19,7 +19,8 @@ type endpoint struct {
 type upstream struct {
 	dialer   *net.Dialer
 	instance string // Backend.Instance
-	refs     int    // of routes in the current table; guarded by Router.mu
+	traffic  *traffic
+	refs     int // of routes in the current table; guarded by Router.mu
 
 	inFlight  atomic.Int64
 	restUntil atomic.Int64 // time.Duration since Router.born; 0: not resting
@@ -48,6 +49,7 @@ func (r *Router) succeed(old, t *Table) (gone []*upstream) {
 		if was := old.same(route.Host, route.Path); carry && was != nil {
 			route.turn.Store(was.turn.Load())
 		}
+		r.join(route)
 		ups := make([]*upstream, len(route.Backends))
 		for i, b := range route.Backends {
 			ups[i] = r.upstream(b)
@@ -56,6 +58,7 @@ func (r *Router) succeed(old, t *Table) (gone []*upstream) {
 		route.ups.Store(&ups)
 	}
 	for _, route := range removed {
+		r.part(route)
 		for _, b := range route.Backends {
 			key := endpoint{b.Addr, b.Instance}
 			up := r.upstreams[key]
@@ -73,7 +76,7 @@ func (r *Router) upstream(b *Backend) *upstream {
 	key := endpoint{b.Addr, b.Instance}
 	up := r.upstreams[key]
 	if up == nil {
-		up = &upstream{dialer: &r.dialer, instance: b.Instance}
+		up = &upstream{dialer: &r.dialer, instance: b.Instance, traffic: r.traffic[b.App]}
 		r.upstreams[key] = up
 	}
 	return up

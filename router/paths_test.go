@@ -50,6 +50,7 @@ func TestLibraryPath(t *testing.T) {
 		"BodyReachesTheSecondInstance": TestBodyReachesTheSecondInstanceWhenTheFirstIsDead,
 		"ConnectionsAreNotInherited":   TestConnectionsAreNotInherited,
 		"SwapUnderLoad":                TestSwapUnderLoad,
+		"EveryRequestIsTold":           TestEveryRequestIsTold,
 		"ServeLetsRequestsEnd":         TestServeLetsRequestsEnd,
 	} {
 		t.Run(name, test)

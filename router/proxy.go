@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"strconv"
@@ -46,8 +47,9 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	if out.Header["X-Request-Start"] == nil {
 		out.Header["X-Request-Start"] = []string{strconv.FormatInt(time.Now().UnixMilli(), 10)}
 	}
-	if id := out.Header.Get("X-Request-Id"); id == "" || len(id) > maxRequestID {
-		out.Header["X-Request-Id"] = []string{string(appendRequestID(nil))}
+	if x.id = out.Header.Get("X-Request-Id"); x.id == "" || len(x.id) > maxRequestID {
+		x.id = string(appendRequestID(nil))
+		out.Header["X-Request-Id"] = []string{x.id}
 	}
 	x.direct(out)
 }
@@ -82,20 +84,22 @@ func (x *exchange) redirect(out *http.Request) *http.Request {
 
 // answered is called when an instance has answered.
 func (x *exchange) answered(res *http.Response) error {
+	x.code = res.StatusCode
 	x.r.count.answered(res.StatusCode)
 	return nil
 }
 
 // failed is called when no instance has answered.
 func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
+	why := broken()
 	switch {
 	case x.in.Context().Err() != nil:
-		x.r.refuse(w, refusal{statusClientGone, "client_gone", "the client did not wait for the answer"})
+		why = &refusal{statusClientGone, "client_gone", "the client did not wait for the answer"}
 	case isTimeout(err):
-		x.r.refuse(w, *late())
-	default:
-		x.r.refuse(w, *broken())
+		why = late()
 	}
+	x.code = why.code
+	x.r.refuse(w, *why)
 }
 
 // appendRequestID appends 32 random hexadecimal digits. They name a request,
@@ -105,4 +109,19 @@ func appendRequestID(out []byte) []byte {
 	binary.NativeEndian.PutUint64(b[:8], rand.Uint64())
 	binary.NativeEndian.PutUint64(b[8:], rand.Uint64())
 	return hex.AppendEncode(out, b[:])
+}
+
+// record counts the request, and tells of it.
+func (x *exchange) record() {
+	if !x.tally() {
+		return
+	}
+	a, in := x.access(), x.in
+	a.Method, a.Host, a.Target, a.Proto, a.Sent = in.Method, in.Host, in.RequestURI, in.Proto, -1
+	a.UserAgent, a.Referer, a.ForwardedFor = in.UserAgent(), in.Referer(), in.Header.Get("X-Forwarded-For")
+	a.Client, a.ID = in.RemoteAddr, x.id
+	if host, _, err := net.SplitHostPort(a.Client); err == nil {
+		a.Client = host
+	}
+	x.r.onAccess(a)
 }

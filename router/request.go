@@ -85,7 +85,7 @@ func (c *client) appendHead(out []byte) []byte {
 	for i := range c.req.Fields {
 		f := &c.req.Fields[i]
 		switch f.ID {
-		case wire.Other, wire.AppInstance, wire.IdempotencyKey, wire.Date, wire.ContentLength:
+		case wire.Other, wire.UserAgent, wire.Referer, wire.AppInstance, wire.IdempotencyKey, wire.Date, wire.ContentLength:
 			if c.req.Hop(f) {
 				continue
 			}
@@ -94,6 +94,7 @@ func (c *client) appendHead(out []byte) []byte {
 				continue
 			}
 			id = true
+			c.id = append(c.id[:0], f.Value...)
 		case wire.RequestStart:
 			start = true
 		case wire.Trailer:
@@ -152,7 +153,8 @@ func (c *client) appendOwn(out []byte, id, start bool) []byte {
 	}
 	if !id {
 		out = append(out, "\r\nX-Request-Id: "...)
-		out = appendRequestID(out)
+		c.id = appendRequestID(c.id[:0])
+		out = append(out, c.id...)
 	}
 	return append(out, "\r\n"...)
 }

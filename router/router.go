@@ -26,6 +26,11 @@ type Options struct {
 	// could be made, at most once every few seconds for each. It is called
 	// while a request waits, maybe several times at once: it must not block.
 	OnUnreachable func(addr string)
+
+	// OnAccess is told of each request for which there is a route, when it is
+	// done with. It is called before the connection's next request is read: it
+	// must not block.
+	OnAccess func(*Access)
 }
 
 // A Router is an http.Handler that passes requests on to the instances in its
@@ -34,6 +39,7 @@ type Router struct {
 	log           *slog.Logger
 	proxyLog      *log.Logger // for net/http, which takes no slog.Logger
 	onUnreachable func(addr string)
+	onAccess      func(*Access) // nil: nobody wants to know
 
 	table   atomic.Pointer[Table]
 	born    time.Time // times are kept as durations since then, which no clock change bends
@@ -45,7 +51,8 @@ type Router struct {
 
 	mu        sync.Mutex // guards upstreams; held for one Swap
 	upstreams map[endpoint]*upstream
-	leaving   map[*upstream]bool // out of the table, with requests still open
+	traffic   map[string]*traffic // by app
+	leaving   map[*upstream]bool  // out of the table, with requests still open
 
 	idleMu sync.Mutex // guards idle
 	idle   []*links   // that may have idle connections
@@ -65,7 +72,9 @@ func New(o Options) *Router {
 		onUnreachable: o.OnUnreachable,
 		born:          time.Now(),
 		dialer:        net.Dialer{Timeout: dialTimeout},
+		onAccess:      o.OnAccess,
 		upstreams:     make(map[endpoint]*upstream),
+		traffic:       make(map[string]*traffic),
 	}
 	r.table.Store(newTable())
 	return r
@@ -111,7 +120,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if want := req.Header["X-Cf-App-Instance"]; len(want) > 0 {
 		x.wish.addressed, x.wish.instance = true, want[0]
 	}
+	defer x.record()
 	if why := x.aim(r.table.Load()); why != nil {
+		x.code = why.code
 		r.refuse(w, *why)
 		return
 	}

@@ -103,7 +103,9 @@ func (s *server) take(conn net.Conn) {
 	s.mu.Lock()
 	s.clients[c] = struct{}{}
 	s.mu.Unlock()
+	s.r.count.clients.Add(1)
 	s.running.Go(func() {
+		defer s.r.count.clients.Add(-1)
 		defer s.forget(c)
 		c.serve()
 	})

@@ -25,7 +25,9 @@ type BackendStats struct {
 }
 
 type counters struct {
-	requests, clientGone, aborted, retries, unreachable atomic.Uint64
+	requests, unrouted, clientGone, aborted, retries, unreachable atomic.Uint64
+
+	clients atomic.Int64 // connections that are open
 
 	codes [6]atomic.Uint64
 }

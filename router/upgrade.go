@@ -17,7 +17,7 @@ func (c *client) tunnel(w *work, l *link) (again bool) {
 		c.x.whole = true
 		return c.refuse(&refusal{502, "endpoint_failure", "the app changed to another protocol without being asked"}, true)
 	}
-	c.r.count.answered(101)
+	c.answered(101)
 	if !c.s.tunnelling(c) {
 		l.conn.Close()
 		return false

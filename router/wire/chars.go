@@ -28,6 +28,8 @@ const (
 	ForwardedBy // X-Forwarded-Host, X-Forwarded-Proto
 	RequestID
 	RequestStart
+	Referer
+	UserAgent
 )
 
 // identify finds a name's ID. Names are compared only with those of the same
@@ -54,9 +56,9 @@ var byLength = [20][]known{
 	2:  {{"te", TE}},
 	4:  {{"host", Host}, {"date", Date}},
 	6:  {{"expect", Expect}},
-	7:  {{"upgrade", Upgrade}, {"trailer", Trailer}},
+	7:  {{"upgrade", Upgrade}, {"trailer", Trailer}, {"referer", Referer}},
 	9:  {{"forwarded", Forwarded}},
-	10: {{"connection", Connection}, {"keep-alive", KeepAlive}},
+	10: {{"user-agent", UserAgent}, {"connection", Connection}, {"keep-alive", KeepAlive}},
 	12: {{"x-request-id", RequestID}},
 	14: {{"content-length", ContentLength}, {"http2-settings", HTTP2Settings}},
 	15: {{"x-forwarded-for", ForwardedFor}, {"x-request-start", RequestStart}, {"x-cf-instanceid", Instance}, {"idempotency-key", IdempotencyKey}},
