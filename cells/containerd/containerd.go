@@ -85,6 +85,9 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 			err = errors.Join(err, r.Close())
 		}
 	}()
+	if err := r.endOrphans(ctx); err != nil {
+		return nil, err
+	}
 	if r.snapshotter, err = r.pickSnapshotter(ctx); err != nil {
 		return nil, err
 	}

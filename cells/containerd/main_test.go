@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("LATTICE_TEST_CHILD"); dir != "" {
 		os.Exit(child(dir))
 	}
+	if os.Getenv("LATTICE_TEST_SLEEP") != "" {
+		time.Sleep(time.Minute)
+		os.Exit(0)
+	}
 	os.Exit(runTests(m))
 }
 
