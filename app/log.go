@@ -21,6 +21,7 @@ const (
 	SourceApp    = "APP"    // the app's own output
 	SourceCell   = "CELL"   // what the cell did with the instance
 	SourceHealth = "HEALTH" // what the check found
+	SourceRouter = "RTR"    // a request that the router passed on
 	SourceLog    = "LOG"    // the log itself: the line stands for lines that were dropped, and has the Seq of the last of them
 )
 

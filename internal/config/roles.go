@@ -52,6 +52,9 @@ func (r *reader) brain(common Common) BrainConfig {
 		HTTP:   r.listen("http", true),
 		Domain: strings.ToLower(r.text("domain")),
 
+		AccessLog: r.truth("access-log"),
+		Metrics:   r.listen("metrics", true),
+
 		CertificateLife: r.duration("certificate-life", minCertificateLife, maxCertificateLife),
 	}
 	if !isDomain(b.Domain) {

@@ -45,8 +45,11 @@ type brain struct {
 	presence  signal // somebody came, went, or was put out
 	confirmed confirmations
 
-	apiLn, httpLn net.Listener
-	note          string // about the router's port
+	access *accessLog // nil: none
+
+	apiLn, httpLn, metricsLn net.Listener // metricsLn may be nil
+
+	note string // about the router's port
 }
 
 // openBrain opens files and binds ports, so that what can fail fails at once.
@@ -73,6 +76,11 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	if b.httpLn, b.note, err = listenHTTP(cfg.HTTP); err != nil {
 		return nil, err
 	}
+	if cfg.Metrics != "" {
+		if b.metricsLn, err = net.Listen("tcp", cfg.Metrics); err != nil {
+			return nil, fmt.Errorf("the router's metrics can't be on %s: %w", cfg.Metrics, err)
+		}
+	}
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
 		Open: func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
@@ -81,8 +89,17 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		return nil, err
 	}
 	b.hub = logs.New()
-	b.router = router.New(router.Options{Log: log.With("part", "router")})
+	b.router = b.newRouter()
 	return b, nil
+}
+
+func (b *brain) newRouter() *router.Router {
+	o := router.Options{Log: b.log.With("part", "router")}
+	if b.cfg.AccessLog {
+		b.access = newAccessLog(b.hub)
+		o.OnAccess = b.access.add
+	}
+	return router.New(o)
 }
 
 // listenHTTP binds the router's port. When none is configured it is 80, or 8080
@@ -110,7 +127,7 @@ func listenHTTP(addr string) (ln net.Listener, note string, err error) {
 
 // close lets go of everything; parts that run must have ended.
 func (b *brain) close() {
-	for _, ln := range []net.Listener{b.apiLn, b.httpLn} {
+	for _, ln := range []net.Listener{b.apiLn, b.httpLn, b.metricsLn} {
 		if ln != nil {
 			ln.Close() // closed already if its server ran
 		}
@@ -146,6 +163,12 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("scheduler", b.sched.Run)
 	g.Add("routes", b.keepTable)
 	g.Add("api", b.serveAPI)
+	if b.access != nil {
+		g.Add("access log", b.access.Run)
+	}
+	if b.metricsLn != nil {
+		g.Add("metrics", b.serveMetrics)
+	}
 	g.Add("router", func(ctx context.Context) error { return b.router.Serve(ctx, b.httpLn, drain) })
 }
 
@@ -162,6 +185,16 @@ func (b *brain) keepTable(ctx context.Context) error {
 		case <-changed:
 		}
 	}
+}
+
+func (b *brain) serveMetrics(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_ = b.router.WriteMetrics(w) // who asked may have gone away
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	return run.HTTP(b.metricsLn, srv, drain)(ctx)
 }
 
 func (b *brain) serveAPI(ctx context.Context) error {
