@@ -9,11 +9,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -21,7 +23,7 @@ func main() {
 	log.SetFlags(0)
 	o := options{}
 	flag.DurationVar(&o.each, "each", 2*time.Second, "how long each run of wrk takes")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often the runs that the last line tells of are made")
+	flag.IntVar(&o.rounds, "rounds", 7, "how often the runs that the last line tells of are made")
 	flag.StringVar(&o.only, "only", "", "comma-separated names of the proxies to run; empty: all")
 	flag.BoolVar(&o.quick, "quick", false, "make only the runs that the last line tells of")
 	part := flag.String("part", "", "be one of the proxies in Go: lattice or stdlib (used by the benchmark itself)")
@@ -72,7 +74,7 @@ func bench(o options) error {
 	}
 	all := contenders(o.only)
 	head := scenario{conns: 32, path: "/small", routes: 1}
-	var told map[string]sample
+	var told map[string][]sample
 	for _, routes := range []int{1, 100_000} {
 		if o.quick && routes > 1 {
 			break
@@ -99,28 +101,45 @@ func bench(o options) error {
 	return json.NewEncoder(os.Stdout).Encode(summary(told))
 }
 
-// summary returns the last line. Peers that did not run have no ratio.
-func summary(got map[string]sample) result {
-	ours := got["lattice"]
-	r := result{CPU: round(ours.cpu), BytesPerRoute: round(bytesPerRoute(100_000))}
-	ratio := func(peer string) float64 {
-		if got[peer].rate == 0 {
-			return 0
+// summary returns the last line. Its ratios are medians of those within one
+// round, which the machine's other load disturbs least. Peers that did not run
+// have no ratio.
+func summary(got map[string][]sample) result {
+	rate := func(s sample) float64 { return s.rate }
+	ratio := func(peer string, of func(sample) float64) float64 {
+		var all []float64
+		for i := range min(len(got["lattice"]), len(got[peer])) {
+			all = append(all, of(got["lattice"][i])/of(got[peer][i]))
 		}
-		return round(ours.rate / got[peer].rate)
+		return round(median(all))
 	}
-	r.HAProxy, r.Caddy, r.Stdlib, r.Nginx = ratio("haproxy"), ratio("caddy"), ratio("stdlib"), ratio("nginx")
-	if p := got["haproxy"].p99; p > 0 {
-		r.P99 = round(float64(ours.p99) / float64(p))
+	var cpu []float64
+	for _, s := range got["lattice"] {
+		cpu = append(cpu, s.cpu)
 	}
-	return r
+	return result{
+		HAProxy: ratio("haproxy", rate), Caddy: ratio("caddy", rate), Stdlib: ratio("stdlib", rate), Nginx: ratio("nginx", rate),
+		P99: ratio("haproxy", func(s sample) float64 { return float64(s.p99) }),
+		CPU: round(median(cpu)), BytesPerRoute: round(bytesPerRoute(100_000)),
+	}
 }
 
-func table(all []*contender, s scenario, got map[string]sample) {
+// median returns the middle one; 0 of none.
+func median(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// table prints the run with the median rate of each.
+func table(all []*contender, s scenario, got map[string][]sample) {
 	fmt.Printf("\n%d connections, %s, %d routes\n", s.conns, s.path[1:], s.routes)
 	fmt.Printf("%-10s %10s %10s %10s %12s\n", "", "req/s", "p50", "p99", "CPU µs/req")
 	for _, c := range all {
-		g := got[c.name]
+		runs := slices.SortedFunc(slices.Values(got[c.name]), func(a, b sample) int { return cmp.Compare(a.rate, b.rate) })
+		g := runs[len(runs)/2]
 		fmt.Printf("%-10s %10.0f %10v %10v %12.1f\n", c.name, g.rate, g.p50, g.p99, g.cpu)
 	}
 }

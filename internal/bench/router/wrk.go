@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,9 +38,8 @@ type sample struct {
 	cpu      float64 // microseconds per request that the proxy used
 }
 
-// race runs the scenario against each in turns, rounds times, and returns the
-// run with the median rate of each.
-func race(all []*contender, s scenario, each time.Duration, rounds int) (map[string]sample, error) {
+// race runs the scenario against each in turns, rounds times.
+func race(all []*contender, s scenario, each time.Duration, rounds int) (map[string][]sample, error) {
 	runs := make(map[string][]sample)
 	for range rounds {
 		for _, c := range all {
@@ -52,12 +50,7 @@ func race(all []*contender, s scenario, each time.Duration, rounds int) (map[str
 			runs[c.name] = append(runs[c.name], got)
 		}
 	}
-	median := make(map[string]sample)
-	for name, got := range runs {
-		slices.SortFunc(got, func(a, b sample) int { return int(a.rate - b.rate) })
-		median[name] = got[len(got)/2]
-	}
-	return median, nil
+	return runs, nil
 }
 
 func (c *contender) measure(s scenario, each time.Duration) (sample, error) {
