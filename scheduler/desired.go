@@ -115,19 +115,32 @@ func (s *Scheduler) next(now, a app.App, o app.RolloutOptions, cause string) (ap
 	a.Rollout = rollout(now, a.Revision, o)
 	r := app.Revision{App: a, At: time.Now().UTC(), Cause: cause}
 	r.App.Rollout = nil
-	return a, app.Change{PutRevisions: []app.Revision{r}, DeleteRevisions: s.outdated(revisions, now.Revision)}, nil
+	return a, app.Change{PutRevisions: []app.Revision{r}, DeleteRevisions: s.outdated(revisions, now.Revision, a.Rollout.From)}, nil
 }
 
 func rollout(now app.App, to uint64, o app.RolloutOptions) *app.Rollout {
 	if o.Strategy == "" {
 		o.Strategy = app.Rolling
 	}
-	return &app.Rollout{RolloutOptions: o, From: now.Revision, To: to, State: app.RolloutRunning, StartedAt: time.Now().UTC()}
+	from := lastGood(now)
+	if from == to {
+		from = now.Revision
+	}
+	return &app.Rollout{RolloutOptions: o, From: from, To: to, State: app.RolloutRunning, StartedAt: time.Now().UTC()}
+}
+
+// lastGood returns the revision to go back to: of an app that is still on its
+// way from one to the next, the former.
+func lastGood(now app.App) uint64 {
+	if r := now.Rollout; r != nil && !ended(r) && r.From != 0 {
+		return r.From
+	}
+	return now.Revision
 }
 
 // outdated returns the revisions that are neither among the newest nor in use.
-func (s *Scheduler) outdated(newestFirst []app.Revision, current uint64) []app.RevisionKey {
-	used := map[uint64]bool{current: true}
+func (s *Scheduler) outdated(newestFirst []app.Revision, current, from uint64) []app.RevisionKey {
+	used := map[uint64]bool{current: true, from: true}
 	s.mu.Lock()
 	for _, p := range s.placements {
 		if p.App == newestFirst[0].App.Name {
@@ -165,8 +178,8 @@ func (s *Scheduler) revisionsOf(name string) []app.Revision {
 	return all
 }
 
-// Rollback brings an app back to a revision, 0 being the one before the
-// present. Routes and the number of instances stay as they are.
+// Rollback brings an app back to a revision, 0 being the one that the present
+// one came after. Routes and the number of instances stay as they are.
 func (s *Scheduler) Rollback(_ context.Context, name string, revision uint64) (app.App, error) {
 	return s.change(name, func(now app.App) (app.App, app.Change, error) {
 		to, err := s.earlier(now, revision)
@@ -184,7 +197,11 @@ func (s *Scheduler) earlier(now app.App, revision uint64) (app.App, error) {
 	if revision == now.Revision {
 		return app.App{}, app.Invalid("app %q is at revision %d already", now.Name, revision)
 	}
-	for _, r := range s.revisionsOf(now.Name) {
+	all := s.revisionsOf(now.Name)
+	if r := now.Rollout; revision == 0 && r != nil && r.To == now.Revision && has(all, r.From) {
+		revision = r.From // one in between may have failed
+	}
+	for _, r := range all {
 		if n := r.App.Revision; n == revision || revision == 0 && n < now.Revision {
 			return r.App, nil
 		}
@@ -193,6 +210,10 @@ func (s *Scheduler) earlier(now app.App, revision uint64) (app.App, error) {
 		return app.App{}, app.Invalid("app %q has no revision before %d", now.Name, now.Revision)
 	}
 	return app.App{}, fmt.Errorf("revision %d of app %q %w: only the last %d are kept", revision, now.Name, app.ErrNotFound, keptRevisions)
+}
+
+func has(revisions []app.Revision, number uint64) bool {
+	return slices.ContainsFunc(revisions, func(r app.Revision) bool { return r.App.Revision == number })
 }
 
 // at returns the app as it was at a revision, in all that needs a container.

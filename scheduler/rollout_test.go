@@ -297,3 +297,27 @@ func TestStraysAreAdoptedOrDiscarded(t *testing.T) {
 		t.Errorf("adopt again: %v, want ErrNotFound", err)
 	}
 }
+
+// What never came up is nothing to go back to.
+func TestRollbackPassesWhatNeverCameUp(t *testing.T) {
+	s, _ := cluster(t, nil)
+	st, err := s.Status("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := st.App
+	for _, mb := range []int{1 << 20, 1 << 21} {
+		huge.MemoryMB = mb
+		if huge, err = s.Update(t.Context(), huge, app.RolloutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if huge.Rollout.From != 1 {
+			t.Errorf("revision %d: goes back to %d, want 1", huge.Revision, huge.Rollout.From)
+		}
+	}
+	a, err := s.Rollback(t.Context(), "web", 0)
+	if err != nil || a.Revision != 1 || a.MemoryMB != st.App.MemoryMB {
+		t.Fatalf("rollback: %+v %v, want revision 1", a, err)
+	}
+	until(t, s, "rolled back", func() bool { return rolloutState(s) == app.RolloutDone && revisions(s, "web") == "1 1 1" })
+}
