@@ -55,6 +55,7 @@ type Agent struct {
 
 	mu        sync.Mutex           // guards what follows
 	instances map[string]*instance // by placement
+	failing   map[string]uint64    // by app: the revision of which the last start failed
 	domain    string
 	running   sync.WaitGroup // one for each instance
 }
@@ -64,7 +65,7 @@ func New(cfg Config) *Agent {
 	return &Agent{
 		cfg: cfg, records: records{cfg.Dir}, probes: newProber(cfg.Runtime),
 		starts: make(chan struct{}, 2*runtime.NumCPU()), patient: make(chan struct{}, 1), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1),
-		instances: map[string]*instance{},
+		instances: map[string]*instance{}, failing: map[string]uint64{},
 	}
 }
 
@@ -129,34 +130,59 @@ func (a *Agent) add(life context.Context, in *instance) {
 }
 
 // takeTurn waits until a container may be started; done says that it was. Those
-// of patient instances are started one at a time: a thousand that crash and
-// crash again must leave the machine to the others.
-func (a *Agent) takeTurn(ctx context.Context, patient bool) (done func(), err error) {
+// that will most likely fail, which doubtful tells, are started one at a time: a
+// thousand that crash and crash again must leave the machine to the others.
+func (a *Agent) takeTurn(ctx context.Context, doubtful func() bool) (done func(), err error) {
 	lanes := []chan struct{}{a.starts}
-	if patient {
+	if doubtful() {
 		lanes = []chan struct{}{a.patient, a.starts}
 	}
 	for i, lane := range lanes {
 		select {
 		case lane <- struct{}{}:
 		case <-ctx.Done():
-			for _, taken := range lanes[:i] {
-				<-taken
-			}
+			release(lanes[:i])
 			return nil, ctx.Err()
 		}
 	}
-	return func() {
-		for _, lane := range lanes {
-			<-lane
-		}
-	}, nil
+	if len(lanes) == 1 && doubtful() { // others have shown it while this one waited
+		release(lanes)
+		return a.takeTurn(ctx, doubtful)
+	}
+	return func() { release(lanes) }, nil
+}
+
+func release(lanes []chan struct{}) {
+	for _, lane := range lanes {
+		<-lane
+	}
+}
+
+// started notes how a start of an app went: the next ones of the same revision
+// will most likely go the same way.
+func (a *Agent) started(of app.App, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		a.failing[of.Name] = of.Revision
+	} else {
+		delete(a.failing, of.Name)
+	}
+}
+
+// doubts reports whether the last start of the app, as it is now, failed.
+func (a *Agent) doubts(of app.App) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	revision, ok := a.failing[of.Name]
+	return ok && revision == of.Revision
 }
 
 // forget takes an instance that has ended off the list.
-func (a *Agent) forget(id string) {
+func (a *Agent) forget(in *instance) {
 	a.mu.Lock()
-	delete(a.instances, id)
+	delete(a.instances, in.view.ID)
+	delete(a.failing, in.view.App)
 	a.mu.Unlock()
 	a.changed()
 }

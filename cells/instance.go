@@ -166,12 +166,13 @@ func (in *instance) create(ctx context.Context, a app.App, img Image, p place) e
 		in.rec.GUID, in.rec.Lease = "", Lease{}
 		return err
 	}
-	done, err := in.agent.takeTurn(ctx, in.rec.patient())
+	done, err := in.agent.takeTurn(ctx, func() bool { return in.rec.patient() || in.agent.doubts(a) })
 	if err != nil {
 		return err
 	}
 	defer done()
-	if err := in.agent.cfg.Runtime.Start(ctx, s); err != nil {
+	err = in.agent.cfg.Runtime.Start(ctx, s)
+	if in.agent.started(a, err); err != nil {
 		return err
 	}
 	in.show(func(v *app.Instance) { v.GUID = p.guid; in.showLease(p.lease) })
@@ -239,7 +240,7 @@ func (in *instance) end(life context.Context) {
 	if err := in.agent.records.remove(in.rec.Assignment.ID); err != nil {
 		in.agent.cfg.Log.Error("instance not forgotten", "err", err)
 	}
-	in.agent.forget(in.rec.Assignment.ID)
+	in.agent.forget(in)
 }
 
 func (in *instance) stopContainer() {

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -147,10 +149,10 @@ func TestHostileApps(t *testing.T) {
 
 	h.ltc("create", "eater", "lattice/hello", "-m", "64")
 	h.get("eater."+domain, "/eat?mb=500")
-	h.waitFor(20*time.Second, "eater", "it runs out of memory", func(in app.Instance) bool {
+	h.waitFor(40*time.Second, "eater", "it runs out of memory", func(in app.Instance) bool {
 		return in.Crashes > 0 && strings.Contains(in.Reason, "ran out of memory: it may use 64 MiB")
 	})
-	h.waitFor(20*time.Second, "eater", "it runs again", func(in app.Instance) bool { return in.State == app.Running })
+	h.waitFor(40*time.Second, "eater", "it runs again", func(in app.Instance) bool { return in.State == app.Running })
 	h.ltc("remove", "eater")
 	report("one eats memory")
 
@@ -159,11 +161,11 @@ func TestHostileApps(t *testing.T) {
 		t.Errorf("fill: %d %s %v", code, body, err)
 	}
 	start := time.Now()
-	h.waitFor(20*time.Second, "filler", "it uses too much disk", func(in app.Instance) bool {
+	h.waitFor(40*time.Second, "filler", "it uses too much disk", func(in app.Instance) bool {
 		return in.Crashes > 0 && strings.Contains(in.Reason, "MiB of disk: it may use 64 MiB")
 	})
 	t.Logf("full to stopped: %v", time.Since(start).Round(time.Millisecond))
-	h.waitFor(20*time.Second, "filler", "it runs again, with an empty disk", func(in app.Instance) bool {
+	h.waitFor(40*time.Second, "filler", "it runs again, with an empty disk", func(in app.Instance) bool {
 		return in.State == app.Running && in.DiskBytes > 0 && in.DiskBytes < 1<<20
 	})
 	if out := h.ltc("status", "filler"); !strings.Contains(out, "last crash: used 13") {
@@ -176,7 +178,7 @@ func TestHostileApps(t *testing.T) {
 	h.get("forker."+domain, "/fork")
 	report("one is about to fork")
 	eventually(t, 30*time.Second, "it has all the processes it may have", func() string {
-		if n := h.processesOf("hello"); n < 100 {
+		if n := h.inContainers(); n < 100 {
 			return fmt.Sprintf("%d processes", n)
 		}
 		return ""
@@ -185,7 +187,7 @@ func TestHostileApps(t *testing.T) {
 	report("one forks without end")
 	h.ltc("remove", "forker")
 	eventually(t, 30*time.Second, "its processes are gone", func() string {
-		if n := h.processesOf("hello"); n != 2 {
+		if n := h.inContainers(); n != 2 {
 			return fmt.Sprintf("%d processes", n)
 		}
 		return ""
@@ -195,7 +197,7 @@ func TestHostileApps(t *testing.T) {
 	start = time.Now()
 	h.ltc("remove", "deaf")
 	eventually(t, 15*time.Second, "the deaf one is gone", func() string {
-		if n := h.processesOf("hello"); n != 2 {
+		if n := h.inContainers(); n != 2 {
 			return fmt.Sprintf("%d processes", n)
 		}
 		return ""
@@ -208,10 +210,17 @@ func TestHostileApps(t *testing.T) {
 	report("one ignores SIGTERM")
 }
 
-// processesOf counts the processes of the sample's binary in the lab's containers.
-func (h *host) processesOf(name string) (n int) {
-	for _, line := range strings.Split(processes(h.t), "/bin/"+name)[1:] {
-		if strings.HasPrefix(line, "\x00") {
+// inContainers counts the processes in the host's containers.
+func (h *host) inContainers() (n int) {
+	h.t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	hash := sha256.Sum256([]byte(h.data())) // names the installation
+	for _, f := range files {
+		b, _ := os.ReadFile(f) // it may have ended
+		if strings.Contains(string(b), fmt.Sprintf("/lattice/%x/", hash[:4])) {
 			n++
 		}
 	}
@@ -353,20 +362,22 @@ func TestThousandCrashLoops(t *testing.T) {
 		}
 		return nil
 	})
-	h.ltc("create", "noimage", "127.0.0.1:1/no/image", "-i", "500", "-m", "16", "--no-wait")
-	h.ltc("create", "nocommand", "lattice/hello", "-i", "500", "-m", "16", "--no-wait", "--", "/nope")
+	h.ltc("create", "noimage", "127.0.0.1:1/no/image", "-i", "800", "-m", "16", "--no-wait")
+	h.ltc("create", "nocommand", "lattice/hello", "-i", "200", "-m", "16", "--no-wait", "--", "/nope")
 	start := time.Now()
-	for _, name := range []string{"noimage", "nocommand"} {
-		h.allCrashed(name, 500)
+	for name, n := range map[string]int{"noimage": 800, "nocommand": 200} {
+		h.allCrashed(name, n)
 		t.Logf("all of %s have crashed once after %v", name, time.Since(start).Round(time.Millisecond))
 	}
-	for _, s := range []*sampler{apis, good, lists} {
-		s.report(t, "a thousand instances crash for the first times", 100*time.Millisecond)
+	report := func(while string) {
+		t.Helper()
+		apis.report(t, while, 100*time.Millisecond)
+		good.report(t, while, 100*time.Millisecond)
+		lists.report(t, while, 300*time.Millisecond) // half a megabyte each
 	}
+	report("a thousand instances crash for the first times")
 	<-time.After(10 * time.Second) // of observation
-	for _, s := range []*sampler{apis, good, lists} {
-		s.report(t, "a thousand instances crash again and again", 100*time.Millisecond)
-	}
+	report("a thousand instances crash again and again")
 	logs, err := os.ReadDir(h.data() + "/cell/logs")
 	if err != nil {
 		t.Fatal(err)
