@@ -20,6 +20,7 @@ const (
 // scrolls by; on a terminal the line at the bottom says how far it is.
 type progress struct {
 	bottom
+	fresh  bool // the app is new: all of it is news
 	latest app.Status
 	moves  bool            // it goes to another revision, or did
 	told   map[told]string // what was said last
@@ -45,7 +46,8 @@ func newProgress(s *screen) *progress {
 	return &progress{bottom: bottom{s: s}, told: map[told]string{}, at: time.Now()}
 }
 
-// status tells what changed. What runs from the beginning is no news.
+// status tells what changed. What runs from the beginning is no news, unless the
+// app is new.
 func (p *progress) status(s app.Status) {
 	first := p.latest.App.Name == ""
 	p.moves = p.moves || changing(s.App)
@@ -54,12 +56,9 @@ func (p *progress) status(s app.Status) {
 		if in.Stray || len(s.Instances) > fewInstances && in.State != app.Crashed {
 			continue
 		}
-		text := changeText(p.s, in)
-		if p.moves && in.State != app.Unclaimed {
-			text += fmt.Sprintf(" (revision %d)", in.Revision)
-		}
+		text := changeText(p.s, in, p.moves)
 		of := told{in.Index, in.ID, in.Stopping}
-		news := p.told[of] != text && !(first && in.State == app.Running && !in.Stopping)
+		news := p.told[of] != text && !(first && !p.fresh && in.State == app.Running && !in.Stopping)
 		p.told[of] = text
 		if news {
 			p.line(fmt.Sprintf("%s/%d %s", s.App.Name, in.Index, text))
@@ -72,21 +71,24 @@ func changing(a app.App) bool {
 	return a.Rollout != nil && a.Rollout.State == app.RolloutRunning
 }
 
-// changeText says what became of in.
-func changeText(s *screen, in app.Instance) string {
+// changeText says what became of in, and on request of which revision it is.
+func changeText(s *screen, in app.Instance, revision bool) string {
 	state := stateField(in)
-	text := s.paint(state.as, state.text)
+	text, place := s.paint(state.as, state.text), " on "+in.Cell
+	if revision {
+		place += fmt.Sprintf(" (revision %d)", in.Revision)
+	}
 	switch {
 	case in.State == app.Crashed:
-		text += fmt.Sprintf(" (%d) on %s: %s", in.Crashes, in.Cell, s.clean(in.Reason))
+		text += fmt.Sprintf(" (%d)%s: %s", in.Crashes, place, s.clean(in.Reason))
 	case in.State == app.Unclaimed && in.Reason != "":
 		text += ": " + s.clean(in.Reason)
 	case waitsForRoom(in), in.Unready && in.Reason != "":
-		text += fmt.Sprintf(" on %s: %s", in.Cell, s.clean(in.Reason))
+		text += fmt.Sprintf("%s: %s", place, s.clean(in.Reason))
 	case in.State == app.Claimed && in.Crashes > 0:
-		text += fmt.Sprintf(" on %s, start %d after a crash: %s", in.Cell, in.Crashes+1, s.clean(in.Reason))
+		text += fmt.Sprintf("%s, start %d after a crash: %s", place, in.Crashes+1, s.clean(in.Reason))
 	case in.Cell != "":
-		text += " on " + in.Cell
+		text += place
 	}
 	return text
 }
