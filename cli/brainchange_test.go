@@ -28,7 +28,7 @@ func handover(old, claimed, running []app.Instance) []step {
 func (b *fakeBrain) evacuation(cell string) []step {
 	var steps []step
 	for name, s := range b.apps {
-		if len(onCell([]app.Status{*s}, cell)) == 0 {
+		if left, _ := onCell([]app.Status{*s}, cell); len(left) == 0 {
 			continue
 		}
 		moved := slices.Clone(s.Instances)

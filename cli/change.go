@@ -13,6 +13,10 @@ import (
 // instances that leave may yet make some, so it is longer than for new ones.
 const noRoomToChange = 15 * time.Second
 
+// timeToComeBack is how long the revision before may take to be back before it
+// is told that the new one failed.
+const timeToComeBack = 10 * time.Second
+
 // defaultChangeTimeout is longer than what one instance may need, since few
 // change at a time.
 const defaultChangeTimeout = 10 * time.Minute
@@ -22,11 +26,12 @@ type change struct {
 	judge
 	to uint64
 
-	guids map[int][]string // by index: the containers of the new revision
-	worst app.Instance     // the one of the new revision that crashed most
-	moved int              // how many ran on the new revision at the last look
-	back  string           // after a failure: how far the revision before is back
-	stuck time.Time        // since when it has stood still, or there is room
+	fresh map[string]bool // by GUID of each container that was seen: it is of the new revision
+	worst app.Instance    // the one of the new revision that crashed most
+	moved int             // how many ran on the new revision at the last look
+	back  string          // after a failure: how far the revision before is back
+	gone  time.Time       // when it was known that it failed
+	stuck time.Time       // since when it has stood still, or there is room
 }
 
 // look is done when the change is, and what was before is gone; for a canary
@@ -42,7 +47,11 @@ func (c *change) look(s app.Status, now time.Time) (done bool, err error) {
 		return c.judge.look(s, now)
 	case r.State == app.RolloutRunning:
 		return false, c.noRoom(s, now)
-	case running(s) < s.App.Wanted(): // it failed, and is on its way back
+	}
+	if c.gone.IsZero() {
+		c.gone = now
+	}
+	if runningOn(s, s.App.Revision) < s.App.Wanted() && now.Sub(c.gone) < timeToComeBack {
 		return false, nil
 	}
 	return false, c.failed(s)
@@ -51,26 +60,22 @@ func (c *change) look(s app.Status, now time.Time) (done bool, err error) {
 // watch takes note of the containers of the new revision, which will be gone
 // when it is known that it failed.
 func (c *change) watch(s app.Status) {
-	if c.guids == nil {
-		c.guids = map[int][]string{}
+	if c.fresh == nil {
+		c.fresh = map[string]bool{}
 	}
 	for _, in := range s.Instances {
-		if in.Revision != c.to || in.Stray {
-			continue
-		}
-		if in.GUID != "" && !slices.Contains(c.guids[in.Index], in.GUID) {
-			c.guids[in.Index] = append(c.guids[in.Index], in.GUID)
-		}
-		if in.Crashes > c.worst.Crashes {
+		c.fresh[in.GUID] = in.Revision == c.to
+		if in.Revision == c.to && in.Crashes > c.worst.Crashes {
 			c.worst = in
 		}
 	}
+	delete(c.fresh, "") // of those that have no container yet
 }
 
 // failed returns the failure of a new revision that did not come up.
 func (c *change) failed(s app.Status) *failure {
 	r := s.App.Rollout
-	up, want := running(s), s.App.Wanted()
+	up, want := runningOn(s, s.App.Revision), s.App.Wanted()
 	c.back = fmt.Sprintf("revision %d is back, with %s", s.App.Revision, instancesText(want))
 	if up < want {
 		c.back = fmt.Sprintf("revision %d is not back yet: %d of %s up", s.App.Revision, up, instancesText(want))
@@ -126,8 +131,17 @@ func (c *change) late(s app.Status, timeout time.Duration, now time.Time) *failu
 	}
 }
 
-func (c *change) culprit(app.Status) (app.Instance, []string, bool) {
-	return c.worst, c.guids[c.worst.Index], c.worst.Crashes > 0
+// culprit also has lines of containers that were gone before they were seen.
+func (c *change) culprit(s app.Status) (app.Instance, func(app.LogLine) bool, bool) {
+	const skew = time.Second // between the clocks of brain and cell
+	var began time.Time
+	if r := s.App.Rollout; r != nil {
+		began = r.StartedAt.Add(-skew)
+	}
+	return c.worst, func(l app.LogLine) bool {
+		fresh, seen := c.fresh[l.GUID]
+		return fresh || !seen && l.At.After(began)
+	}, c.worst.Crashes > 0
 }
 
 func (c *change) advise(f *failure, program, name string) {

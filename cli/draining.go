@@ -25,6 +25,7 @@ type draining struct {
 
 	bottom bottom
 	left   []app.Instance
+	waits  []app.Instance    // of the same apps, wherever they run: those for which there is no room
 	told   string            // the last line about how many are left
 	held   map[string]string // by instance: what was told of what holds it back
 }
@@ -44,7 +45,7 @@ func (d *draining) run(ctx context.Context) error {
 	for {
 		select {
 		case list := <-apps:
-			if d.left = onCell(list, d.cell); len(d.left) == 0 {
+			if d.left, d.waits = onCell(list, d.cell); len(d.left) == 0 {
 				return nil
 			}
 			d.tell()
@@ -68,17 +69,24 @@ func (d *draining) watch(ctx context.Context, to chan<- []app.Status) error {
 	}, func(error) {})
 }
 
-// onCell returns the instances of apps that are still on a cell.
-func onCell(apps []app.Status, cell string) []app.Instance {
-	var left []app.Instance
+// onCell returns the instances that are still on a cell. An app that changes
+// has to wait for room elsewhere, too, so it also returns what waits for that.
+func onCell(apps []app.Status, cell string) (left, waits []app.Instance) {
 	for _, s := range apps {
+		isHere := func(in app.Instance) bool { return in.Cell == cell && !in.Stray }
+		if !slices.ContainsFunc(s.Instances, isHere) {
+			continue
+		}
 		for _, in := range s.Instances {
-			if in.Cell == cell && !in.Stray {
+			if isHere(in) {
 				left = append(left, in)
+			}
+			if waitsForRoom(in) {
+				waits = append(waits, in)
 			}
 		}
 	}
-	return left
+	return left, waits
 }
 
 // tell prints what is new about what is left.
@@ -86,9 +94,9 @@ func (d *draining) tell() {
 	if d.held == nil {
 		d.held = map[string]string{}
 	}
-	for _, in := range d.left {
+	for _, in := range d.waits {
 		who := fmt.Sprintf("%s/%d", in.App, in.Index)
-		if waitsForRoom(in) && d.held[who] != in.Reason {
+		if d.held[who] != in.Reason {
 			d.held[who] = in.Reason
 			d.bottom.line(fmt.Sprintf("%s %s", who, d.st.err.clean(in.Reason)))
 		}
@@ -158,16 +166,17 @@ func (d *draining) gaveUp(ctx context.Context, err error) error {
 		err:  fmt.Errorf("%s is not empty after %v: %s left", d.cell, d.timeout, instancesText(len(d.left))),
 		hint: fmt.Sprintf("'%[1]s cell undrain %[2]s' lets it work again", d.st.name, d.cell),
 	}
-	for i, in := range d.left {
-		if waitsForRoom(in) {
-			f.code = exitPlacement
-		}
-		if i < most {
-			f.lines = append(f.lines, strings.TrimSuffix(fmt.Sprintf("%s/%d %s: %s", in.App, in.Index, stateField(in).text, reasonText(in, time.Now())), ": "))
-		}
+	if len(d.waits) > 0 {
+		f.code = exitPlacement
 	}
-	if len(d.left) > most {
-		f.lines = append(f.lines, fmt.Sprintf("and %d more", len(d.left)-most))
+	held := slices.DeleteFunc(d.waits, func(in app.Instance) bool { return in.Cell == d.cell })
+	for i, in := range append(slices.Clone(d.left), held...) {
+		if i == most {
+			f.lines = append(f.lines, "and more")
+			break
+		}
+		text := fmt.Sprintf("%s/%d %s on %s: %s", in.App, in.Index, stateField(in).text, in.Cell, reasonText(in, time.Now()))
+		f.lines = append(f.lines, strings.TrimSuffix(text, ": "))
 	}
 	f.lines = append(f.lines, d.cell+" goes on draining.")
 	return f

@@ -128,7 +128,7 @@ func (j *judge) late(s app.Status, timeout time.Duration, now time.Time) *failur
 }
 
 // culprit returns the first instance that crashed.
-func (j *judge) culprit(s app.Status) (app.Instance, []string, bool) {
+func (j *judge) culprit(s app.Status) (app.Instance, func(app.LogLine) bool, bool) {
 	i := slices.IndexFunc(s.Instances, func(in app.Instance) bool { return in.Crashes > 0 && wanted(in, s.App) })
 	if i < 0 {
 		return app.Instance{}, nil, false

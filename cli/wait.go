@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -38,8 +37,8 @@ type goal interface {
 	late(s app.Status, timeout time.Duration, now time.Time) *failure
 
 	// culprit returns the instance whose last lines tell what went wrong, and
-	// the containers that printed them, nil being all of the instance.
-	culprit(s app.Status) (in app.Instance, guids []string, ok bool)
+	// which of its lines do, nil being all.
+	culprit(s app.Status) (in app.Instance, lines func(app.LogLine) bool, ok bool)
 
 	// advise adds to a failure what becomes of the app and what can be done.
 	advise(f *failure, program, name string)
@@ -56,6 +55,7 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 	warnings := make(chan string)
 	warn := func(format string, args ...any) { send(during, warnings, fmt.Sprintf(format, args...)) }
 	p := newProgress(w.st.err)
+	p.fresh = !w.since.IsZero()
 	var streams sync.WaitGroup
 	streams.Go(func() { ended <- w.watch(during, statuses, warn) })
 	streams.Go(func() { w.tail(during, lines, warn) })
@@ -166,30 +166,30 @@ func (w *waiter) explain(ctx context.Context, s app.Status, err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	if in, guids, ok := w.goal.culprit(s); ok {
-		f.lines = append(f.lines, w.lastWords(ctx, in, guids)...)
+	if in, lines, ok := w.goal.culprit(s); ok {
+		f.lines = append(f.lines, w.lastWords(ctx, in, lines)...)
 	}
 	w.goal.advise(f, w.st.name, w.app)
 	return f
 }
 
-// lastWords returns the last lines that in printed, or those of its containers
-// that guids names, if they can be had quickly.
-func (w *waiter) lastWords(ctx context.Context, in app.Instance, guids []string) []string {
+// lastWords returns the last lines that in printed, of those that only lets
+// pass if it is not nil, if they can be had quickly.
+func (w *waiter) lastWords(ctx context.Context, in app.Instance, only func(app.LogLine) bool) []string {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	var words []string
 	t := tail{
 		brain: w.brain, app: w.app, instance: in.Index, lines: lookBack,
 		emit: func(l app.LogLine) error {
-			if own(l) && (guids == nil || slices.Contains(guids, l.GUID)) {
+			if own(l) && (only == nil || only(l)) {
 				words = append(words, "  "+l.Text)
 			}
 			return nil
 		},
 		warn: func(string, ...any) {},
 	}
-	if guids != nil {
+	if only != nil {
 		t.lines = allLines // the newest may be of the container before
 	}
 	if err := t.last(ctx); err != nil || len(words) == 0 {
