@@ -362,10 +362,10 @@ func TestThousandCrashLoops(t *testing.T) {
 		}
 		return nil
 	})
-	h.ltc("create", "noimage", "127.0.0.1:1/no/image", "-i", "800", "-m", "16", "--no-wait")
-	h.ltc("create", "nocommand", "lattice/hello", "-i", "200", "-m", "16", "--no-wait", "--", "/nope")
+	h.ltc("create", "noimage", "127.0.0.1:1/no/image", "-i", "900", "-m", "16", "--no-wait")
+	h.ltc("create", "nocommand", "lattice/hello", "-i", "100", "-m", "16", "--no-wait", "--", "/nope")
 	start := time.Now()
-	for name, n := range map[string]int{"noimage": 800, "nocommand": 200} {
+	for name, n := range map[string]int{"noimage": 900, "nocommand": 100} {
 		h.allCrashed(name, n)
 		t.Logf("all of %s have crashed once after %v", name, time.Since(start).Round(time.Millisecond))
 	}
