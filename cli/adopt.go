@@ -80,7 +80,7 @@ func (a adoption) discard(ctx context.Context, name string, yes bool) error {
 		}
 	}
 	gone, err := a.brain.Discard(ctx, name)
-	return a.outcome("discard", "discarded", name, gone, err)
+	return a.outcome("discard", "is being stopped", name, gone, err)
 }
 
 // outcome tells what was done with strays. That there are none is no failure,

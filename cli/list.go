@@ -38,9 +38,12 @@ func newList(st *streams) *cobra.Command {
 		}
 		if len(apps) == 0 {
 			st.note("No apps. Create one: %s create hello lattice/hello", st.name)
-			return nil
+		} else {
+			listTable(apps).write(st.out)
 		}
-		listTable(apps).write(st.out)
+		if strays, err := b.Strays(cmd.Context()); err == nil && len(strays) > 0 { // the list is worth more than this remark
+			st.warn("there are strays, %s that the brain doesn't know: '%s list --strays' shows them", instancesText(len(strays)), st.name)
+		}
 		return nil
 	}
 	return cmd

@@ -168,6 +168,8 @@ func summary(s app.Status) string {
 	for _, in := range s.Instances {
 		switch state := stateField(in).text; {
 		case in.Stray:
+		case in.Draining && !in.Stopping:
+			counts["draining"]++
 		case !wanted(in, s.App):
 			counts["stopping"]++
 		case in.State != app.Running:
@@ -178,7 +180,7 @@ func summary(s app.Status) string {
 	if r := s.App.Rollout; changing(s.App) {
 		parts = append(parts, fmt.Sprintf("%d of %d on revision %d", runningOn(s, r.To), s.App.Wanted(), r.To))
 	}
-	for _, state := range []string{"unclaimed", "claimed", "crashed", "stopping"} {
+	for _, state := range []string{"unclaimed", "claimed", "crashed", "draining", "stopping"} {
 		if n := counts[state]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
