@@ -33,8 +33,6 @@ type instance struct {
 
 	writing sync.Mutex // held while the record is written; taken before mu
 
-	saving sync.Mutex // held while the record is changed and written; taken before mu
-
 	mu       sync.Mutex // guards what follows; rec is written by run only, and by check while the container runs
 	rec      record
 	owner    owner // of the record when it is written
