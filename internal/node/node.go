@@ -42,14 +42,11 @@ type Ready struct {
 // Up runs brain and cell in one process until ctx is done. It calls ready when
 // apps can be created.
 func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logger, ready func(Ready)) error {
-	release, err := claim(cfg.Brain.Common)
+	g, release, err := begin(cfg.Brain.Common, log)
 	if err != nil {
 		return err
 	}
 	defer release()
-	var g run.Group
-	g.Log = log
-	g.Add("memory", trimMemory)
 	b, err := openBrain(cfg.Brain, cfg.Cell.ID, version, log)
 	if err != nil {
 		return err
@@ -59,7 +56,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	b.add(&g, members)
+	b.add(g, members)
 	c := newCell(cfg.Cell, version, log)
 	defer c.close()
 	if err := c.open(ctx); err != nil {
@@ -72,7 +69,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 	if err := c.connect(stay); err != nil {
 		return err
 	}
-	c.add(&g)
+	c.add(g)
 	g.Add("start", func(ctx context.Context) error {
 		if b.waitForCell(ctx, cfg.Cell.ID) {
 			r := b.ready()
@@ -87,14 +84,11 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 
 // Brain runs a brain until ctx is done. It calls ready when it answers.
 func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slog.Logger, ready func(Ready)) error {
-	release, err := claim(cfg.Common)
+	g, release, err := begin(cfg.Common, log)
 	if err != nil {
 		return err
 	}
 	defer release()
-	var g run.Group
-	g.Log = log
-	g.Add("memory", trimMemory)
 	b, err := openBrain(cfg, "", version, log)
 	if err != nil {
 		return err
@@ -104,7 +98,7 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 	if err != nil {
 		return err
 	}
-	b.add(&g, members)
+	b.add(g, members)
 	g.Add("start", func(ctx context.Context) error {
 		ready(b.ready())
 		<-ctx.Done()
@@ -116,14 +110,11 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 // Cell runs a cell until ctx is done. It calls ready when the brain gave it
 // its work for the first time, or when it goes on with what it had.
 func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.Logger, ready func(Ready)) error {
-	release, err := claim(cfg.Common)
+	g, release, err := begin(cfg.Common, log)
 	if err != nil {
 		return err
 	}
 	defer release()
-	var g run.Group
-	g.Log = log
-	g.Add("memory", trimMemory)
 	c := newCell(cfg, version, log)
 	defer c.close()
 	if err := c.open(ctx); err != nil {
@@ -142,13 +133,24 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 		return err
 	}
 	g.Add("membership", func(ctx context.Context) error { return c.follow(ctx, members) })
-	c.add(&g)
+	c.add(g)
 	g.Add("start", func(ctx context.Context) error {
 		ready(Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain})
 		<-ctx.Done()
 		return nil
 	})
 	return g.Run(c.evacuating(ctx), grace)
+}
+
+// begin claims the data folder, until release is called, and returns the group
+// for the parts of the process.
+func begin(c config.Common, log *slog.Logger) (g *run.Group, release func(), err error) {
+	if release, err = claim(c); err != nil {
+		return nil, nil, err
+	}
+	g = &run.Group{Log: log}
+	g.Add("memory", trimMemory)
+	return g, release, nil
 }
 
 // saveFile replaces the file at path, for its owner only; it is only ever seen whole.
