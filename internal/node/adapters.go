@@ -2,10 +2,8 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 
 	"lattice/app"
 	"lattice/cluster"
@@ -69,5 +67,3 @@ func openGossip(cfg config.Common, name string, keys [][]byte, label string, met
 	}
 	return c, nil
 }
-
-func tlsListener(ln net.Listener, cfg *tls.Config) net.Listener { return tls.NewListener(ln, cfg) }

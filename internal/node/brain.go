@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -214,7 +215,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	srv.RegisterOnShutdown(endStreams)
-	return run.HTTP(tlsListener(b.apiLn, srv.TLSConfig), srv, drain)(ctx)
+	return run.HTTP(tls.NewListener(b.apiLn, srv.TLSConfig), srv, drain)(ctx)
 }
 
 // admit lets the cell of this process in, without a token.
