@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,7 +26,8 @@ import (
 	"lattice/app"
 )
 
-// binary is what the tests run; `make build` makes it.
+// binary is what the tests run, unless $LATTICE_E2E_BINARY names another;
+// `make build` makes it.
 const binary = "../../bin/lattice"
 
 // A lab is a few hosts on one switch. Everything it made is gone when the test ends.
@@ -50,7 +52,7 @@ func newLab(t *testing.T, names ...string) *lab {
 	if os.Getuid() != 0 {
 		t.Fatal("the end-to-end tests run real containers and need root")
 	}
-	bin, err := filepath.Abs(binary)
+	bin, err := filepath.Abs(cmp.Or(os.Getenv("LATTICE_E2E_BINARY"), binary))
 	if err != nil {
 		t.Fatal(err)
 	}
