@@ -21,7 +21,8 @@ type zoneApp struct{ zone, app string }
 type host struct {
 	app.Cell                // Used is what is booked
 	apps     map[string]int // instances by app
-	moving   int            // instances that are leaving because the cell is draining
+	tasks    int
+	moving   int // instances that are leaving because the cell is draining
 }
 
 func newFleet(cells []app.Cell, leaving []Leaving) *fleet {
@@ -44,11 +45,20 @@ func newFleet(cells []app.Cell, leaving []Leaving) *fleet {
 }
 
 func (f *fleet) take(h *host, a *app.App) {
+	h.book(a)
+	h.apps[a.Name]++
+	f.zones[zoneApp{h.Zone, a.Name}]++
+}
+
+func (f *fleet) takeTask(h *host, a *app.App) {
+	h.book(a)
+	h.tasks++
+}
+
+func (h *host) book(a *app.App) {
 	h.Used.MemoryMB += a.MemoryMB
 	h.Used.DiskMB += a.DiskMB
 	h.Used.Containers++
-	h.apps[a.Name]++
-	f.zones[zoneApp{h.Zone, a.Name}]++
 }
 
 // best returns the cell to take for one more instance of a, or nil.
@@ -56,6 +66,17 @@ func (f *fleet) best(a *app.App) *host {
 	var best *host
 	for _, h := range f.cells {
 		if h.State == app.CellAlive && !h.Draining && h.lacks(a) == "" && (best == nil || f.rank(h, best, a) < 0) {
+			best = h
+		}
+	}
+	return best
+}
+
+// bestForTask returns the cell to take for a task, or nil.
+func (f *fleet) bestForTask(a *app.App) *host {
+	var best *host
+	for _, h := range f.cells {
+		if h.State == app.CellAlive && !h.Draining && h.lacks(a) == "" && (best == nil || cmp.Or(cmp.Compare(h.tasks, best.tasks), cmp.Compare(h.load(), best.load())) < 0) {
 			best = h
 		}
 	}

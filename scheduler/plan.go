@@ -14,6 +14,7 @@ type Facts struct {
 	Revisions map[app.RevisionKey]*app.App // the specs that Apps and Placed name
 	Placed    []Placed
 	Leaving   []Leaving // what still takes room though it is no longer placed
+	Tasks     []Task    // that have not ended
 	Cells     []app.Cell
 	Orders    map[string]app.CellOrder // by cell; only of draining ones
 }
@@ -43,19 +44,33 @@ type Leaving struct {
 	MemoryMB, DiskMB int
 }
 
-// A Decision is what has to change so that every app gets its instances.
+// A Task is one that has a cell, or waits for one. It stays where it is: when
+// its cell is gone, it is for others to say what becomes of it.
+type Task struct {
+	Name string
+	Spec *app.App
+	Cell string // empty: waits for a cell
+}
+
+// A TaskPlacement is a task that gets its cell.
+type TaskPlacement struct{ Name, Cell string }
+
+// A Decision is what has to change so that every app gets its instances and
+// every task its cell.
 type Decision struct {
 	Stop     []app.Placement // no longer wanted, or on a dead cell
 	Retired  []app.Placement // all that shall be out of the router now; they are stopped when no longer busy
 	Start    []app.Placement // without ID and time: whoever acts on it gives them
-	Refused  []Refusal       // instances that fit nowhere now
+	Tasks    []TaskPlacement
+	Refused  []Refusal // instances and tasks that fit nowhere now
 	Rollouts []Turn
 }
 
-// A Refusal says why an instance has no cell, or none to move to.
+// A Refusal says why an instance, or a task, has no cell, or none to move to.
 type Refusal struct {
-	App    string
+	App    string // empty: it is a task
 	Index  int
+	Task   string
 	Reason string
 }
 
@@ -79,15 +94,19 @@ type Turn struct {
 // Of the alive cells with room it takes the zone with the fewest instances of
 // the app, then the cell with the fewest, then the one least used (mean of
 // memory, disk and container share), then the lowest ID. Missing instances come
-// before replacements, the first instance of every app before any second one,
-// larger apps before smaller. Equal input in any order gives equal output.
+// before replacements, the first instance of every app before tasks, these
+// before any second one, larger before smaller. Equal input in any order gives equal output.
 func Plan(facts Facts) Decision {
 	p := planner{Facts: facts, fleet: newFleet(facts.Cells, facts.Leaving)}
 	for _, g := range p.groups() {
 		p.settle(g)
 	}
+	waiting := p.tasks()
 	rankWishes(p.missing)
-	p.place(p.missing)
+	first, _ := slices.BinarySearchFunc(p.missing, 1, func(w wish, index int) int { return cmp.Compare(min(w.index, 1), index) })
+	p.place(p.missing[:first])
+	p.placeTasks(waiting)
+	p.place(p.missing[first:])
 	p.place(p.affordable())
 	return p.d
 }
@@ -160,7 +179,7 @@ func (p *planner) place(ws []wish) {
 	for _, w := range ws {
 		c := p.fleet.best(w.spec)
 		if c == nil {
-			p.d.Refused = append(p.d.Refused, Refusal{w.spec.Name, w.index, p.fleet.explain(w.spec)})
+			p.d.Refused = append(p.d.Refused, Refusal{App: w.spec.Name, Index: w.index, Reason: p.fleet.explain(w.spec)})
 			continue
 		}
 		p.fleet.take(c, w.spec)
