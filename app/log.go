@@ -11,9 +11,9 @@ type Stream string
 
 // The streams.
 const (
-	Stdout Stream = "out"
-	Stderr Stream = "err"
-	Event  Stream = "event" // written by the platform, not by the app
+	Stdout   Stream = "out"
+	Stderr   Stream = "err"
+	Platform Stream = "event" // written by the platform, not by the app
 )
 
 // The sources of log lines.
@@ -40,4 +40,4 @@ type LogLine struct {
 
 // IsLoss reports whether l stands for lines that were dropped: for those after
 // the one before it up to its own Seq.
-func (l LogLine) IsLoss() bool { return l.Stream == Event && l.Source == SourceLog }
+func (l LogLine) IsLoss() bool { return l.Stream == Platform && l.Source == SourceLog }

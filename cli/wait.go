@@ -200,4 +200,4 @@ func (w *waiter) lastWords(ctx context.Context, in app.Instance, only func(app.L
 }
 
 // own reports whether the app printed l itself.
-func own(l app.LogLine) bool { return l.Stream != app.Event }
+func own(l app.LogLine) bool { return l.Stream != app.Platform }

@@ -123,5 +123,5 @@ func (h *Hub) Forget(name string) {
 // notice returns a line of the log itself, in the place of l.
 func notice(l app.LogLine, seq uint64, format string, args ...any) app.LogLine {
 	return app.LogLine{App: l.App, Index: l.Index, GUID: l.GUID, Seq: seq, At: l.At,
-		Stream: app.Event, Source: app.SourceLog, Text: fmt.Sprintf(format, args...)}
+		Stream: app.Platform, Source: app.SourceLog, Text: fmt.Sprintf(format, args...)}
 }

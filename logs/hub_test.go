@@ -38,7 +38,7 @@ func texts(ls []app.LogLine) string {
 
 func TestAppend(t *testing.T) {
 	loss := line("a", 9)
-	loss.Stream, loss.Source, loss.Text = app.Event, app.SourceLog, "lost"
+	loss.Stream, loss.Source, loss.Text = app.Platform, app.SourceLog, "lost"
 	cases := []struct {
 		name    string
 		batches [][]app.LogLine

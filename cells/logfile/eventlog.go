@@ -86,7 +86,7 @@ func (e *EventLog) write(id ID, source, text string) error {
 		e.open[id.GUID] = ev
 	}
 	ev.used = now
-	return ev.w.Append(now, app.Event, source, text)
+	return ev.w.Append(now, app.Platform, source, text)
 }
 
 // closeOldest makes room for one more.

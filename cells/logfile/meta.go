@@ -54,7 +54,7 @@ func readMeta(dir string) (meta, error) {
 // write puts m in place in one step, so that a reader sees all of it or none.
 func (m meta) write(dir string) error {
 	data := app.AppendLogLine(nil, app.LogLine{App: m.App, Index: m.Index, GUID: m.GUID, At: time.Now(),
-		Stream: app.Event, Source: app.SourceLog, Text: "limit " + strconv.FormatInt(m.limit, 10)})
+		Stream: app.Platform, Source: app.SourceLog, Text: "limit " + strconv.FormatInt(m.limit, 10)})
 	return replace(filepath.Join(dir, metaName), data)
 }
 

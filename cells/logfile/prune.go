@@ -112,7 +112,7 @@ func abandon(dir string, after uint64, why string) (uint64, error) {
 	if err != nil || last <= after {
 		return 0, err
 	}
-	line := app.AppendLogLine(nil, app.LogLine{Seq: last, At: segs[len(segs)-1].mod, Stream: app.Event,
+	line := app.AppendLogLine(nil, app.LogLine{Seq: last, At: segs[len(segs)-1].mod, Stream: app.Platform,
 		Source: app.SourceLog, Text: fmt.Sprintf("%d lines dropped: %s", last-after, why)})
 	stub := segmentPath(dir, after+1)
 	if err := replace(stub, line); err != nil {

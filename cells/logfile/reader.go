@@ -154,7 +154,7 @@ func (r *Reader) missing(last uint64, at time.Time, why string) app.LogLine {
 	n := last - r.next + 1
 	r.next = last + 1
 	return app.LogLine{App: r.meta.App, Index: r.meta.Index, GUID: r.meta.GUID, Seq: last, At: at,
-		Stream: app.Event, Source: app.SourceLog, Text: fmt.Sprintf("%d %s", n, why)}
+		Stream: app.Platform, Source: app.SourceLog, Text: fmt.Sprintf("%d %s", n, why)}
 }
 
 // whyGone says why segments are gone that were not read.

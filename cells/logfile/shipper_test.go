@@ -319,7 +319,7 @@ func TestEventsAreDelivered(t *testing.T) {
 		for _, l := range ls {
 			id, boot, _ := strings.Cut(l.GUID, ".")
 			if want := fmt.Sprint("round ", seen[id]); l.Text != want || l.Seq != uint64(seen[id]+1) || id != fmt.Sprintf("p%02d", l.Index) ||
-				len(boot) != 8 || l.Stream != app.Event || l.Source != app.SourceCell {
+				len(boot) != 8 || l.Stream != app.Platform || l.Source != app.SourceCell {
 				return fmt.Errorf("got %+v, want %q", l, want)
 			}
 			seen[id]++

@@ -164,7 +164,7 @@ func (w *Writer) confess() error {
 		return nil
 	}
 	last := w.seq - w.n
-	line := app.AppendLogLine(nil, app.LogLine{Seq: last, At: time.Now(), Stream: app.Event, Source: app.SourceLog,
+	line := app.AppendLogLine(nil, app.LogLine{Seq: last, At: time.Now(), Stream: app.Platform, Source: app.SourceLog,
 		Text: fmt.Sprintf("%d lines dropped: the log could not be written: %v", w.lost, w.why)})
 	_, err := w.write(last-w.lost+1, line)
 	if err == nil {

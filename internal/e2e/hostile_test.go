@@ -300,7 +300,7 @@ func TestReadinessOnlyTakesTheRouteAway(t *testing.T) {
 func (h *host) events(name string, index int, source string) (texts []string) {
 	h.t.Helper()
 	for _, l := range h.logLines(name) {
-		if l.Stream == app.Event && l.Source == source && l.Index == index {
+		if l.Stream == app.Platform && l.Source == source && l.Index == index {
 			texts = append(texts, l.Text)
 		}
 	}
@@ -343,7 +343,7 @@ func TestAppsThatNeverStartBackOff(t *testing.T) {
 				t.Errorf("status: %+v", in)
 			}
 			for _, l := range h.logLines(c.name) {
-				if c.name == "nocommand" && l.Stream != app.Event {
+				if c.name == "nocommand" && l.Stream != app.Platform {
 					t.Errorf("the app, which never ran, said %q", l.Text)
 				}
 			}

@@ -72,7 +72,7 @@ func (l *accessLog) add(a *router.Access) {
 	s.seq++
 	l.waiting = append(l.waiting, app.LogLine{
 		App: a.App, Index: max(0, a.Index), GUID: s.guid, Seq: s.seq, At: done,
-		Stream: app.Event, Source: app.SourceRouter, Text: string(appendAccess(nil, a)),
+		Stream: app.Platform, Source: app.SourceRouter, Text: string(appendAccess(nil, a)),
 	})
 }
 
@@ -92,7 +92,7 @@ func (l *accessLog) admit(name string, s *accessed, at time.Time) {
 	}
 	s.seq += s.skipped
 	l.waiting = append(l.waiting, app.LogLine{
-		App: name, GUID: s.guid, Seq: s.seq, At: at, Stream: app.Event, Source: app.SourceLog,
+		App: name, GUID: s.guid, Seq: s.seq, At: at, Stream: app.Platform, Source: app.SourceLog,
 		Text: fmt.Sprintf("%d requests not logged: there were more than %d a second", s.skipped, accessRate),
 	})
 	s.skipped = 0
