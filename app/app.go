@@ -88,6 +88,8 @@ type Route struct {
 	Host string `json:"host"`           // lower case; without a dot the cluster's domain is appended; "*.x.y" matches any one or more labels before x.y
 	Path string `json:"path,omitempty"` // prefix that starts with /; empty: all
 	Port int    `json:"port,omitempty"` // 0: the primary port
+
+	Options *RouteOptions `json:"options,omitempty"` // how its requests are treated; nil: as usual
 }
 
 // Duration is a time.Duration that reads and writes as text such as "1m30s".

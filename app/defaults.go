@@ -21,6 +21,7 @@ func (a App) WithDefaults() App {
 	a.Routes = slices.Clone(a.Routes)
 	for i, r := range a.Routes {
 		a.Routes[i].Host = strings.ToLower(r.Host)
+		a.Routes[i].Options = r.Options.copy()
 	}
 	if a.CPUWeight == 0 {
 		a.CPUWeight = DefaultCPUWeight

@@ -196,13 +196,14 @@ func (p *problems) routes(a App) {
 	if a.NoRoutes && len(a.Routes) > 0 {
 		p.add("the app has routes and asks for none: leave out one of the two")
 	}
-	seen := make(map[Route]bool, len(a.Routes))
+	seen := make(map[Route]bool, len(a.Routes)) // without options
 	for _, r := range a.Routes {
 		p.host(r.Host)
 		if r.Path != "" {
 			p.path("the path of the route "+quote(r.Host), r.Path, " #?")
 		}
 		p.portOf("the route "+quote(r.Host+r.Path), r.Port, a.Ports)
+		p.options(r)
 		key := Route{Host: strings.ToLower(r.Host), Path: strings.TrimRight(r.Path, "/")}
 		if seen[key] {
 			p.add("the route %s is there twice: a host and path can lead to one port only", quote(r.Host+r.Path))
