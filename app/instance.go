@@ -13,6 +13,17 @@ const (
 	Crashed   State = "CRASHED"   // waiting for its restart
 )
 
+// Cause is what kind of thing Instance.Reason tells of, where somebody has to
+// know it without reading.
+type Cause string
+
+// The causes; "" is any other.
+const (
+	CauseImage   Cause = "image"   // the image can't be had
+	CauseCommand Cause = "command" // the start command doesn't exist or can't be run
+	CauseRoom    Cause = "room"    // no cell has room for it
+)
+
 // A Placement is the decision that a cell runs an instance.
 type Placement struct {
 	ID       string    `json:"id"` // unique for ever; a new decision has a new ID
@@ -59,6 +70,7 @@ type Instance struct {
 	Stray    bool      `json:"stray,omitempty"`    // runs, but this brain's store doesn't know it
 	Crashes  int       `json:"crashes"`            // since it last ran for CrashReset
 	Reason   string    `json:"reason,omitempty"`   // of the last crash, or what holds it back now
+	Cause    Cause     `json:"cause,omitempty"`    // of Reason
 	RetryAt  time.Time `json:"retry_at,omitzero"`  // of a Crashed one
 	Pull     *Pull     `json:"pull,omitempty"`     // while the image is pulled
 

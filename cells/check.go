@@ -47,7 +47,7 @@ func (in *instance) becomeHealthy(ctx context.Context, a app.App) error {
 		}
 		if d == most && err.Error() != shown { // by now a person may wonder
 			shown = err.Error()
-			in.show(func(v *app.Instance) { v.Reason = "not healthy yet: " + shown })
+			in.show(func(v *app.Instance) { v.Reason, v.Cause = "not healthy yet: "+shown, "" })
 		}
 		if !sleep(ctx, d) {
 			return ctx.Err()
@@ -74,7 +74,7 @@ func (in *instance) healthy(unready bool) {
 	}
 	in.event("HEALTH", text)
 	in.show(func(v *app.Instance) {
-		v.State, v.Since, v.Unready, v.Reason = app.Running, now, unready, in.rec.Reason
+		v.State, v.Since, v.Unready, v.Reason, v.Cause = app.Running, now, unready, in.rec.Reason, in.rec.Cause
 	})
 }
 
@@ -137,7 +137,7 @@ func (in *instance) watchReadiness(ctx context.Context, c app.Check) {
 func (in *instance) ready() {
 	in.note(func(r *record) { r.Unready = false })
 	in.event("HEALTH", "the instance is ready")
-	in.show(func(v *app.Instance) { v.Unready, v.Reason = false, in.rec.Reason })
+	in.show(func(v *app.Instance) { v.Unready, v.Reason, v.Cause = false, in.rec.Reason, in.rec.Cause })
 }
 
 func (in *instance) unready(missed int, err error) {
@@ -152,5 +152,5 @@ func (in *instance) showUnready(err error) {
 	if v := in.snapshot(); v.Unready && v.Reason == reason {
 		return // no news
 	}
-	in.show(func(v *app.Instance) { v.Unready, v.Reason = true, reason })
+	in.show(func(v *app.Instance) { v.Unready, v.Reason, v.Cause = true, reason, "" })
 }

@@ -45,7 +45,7 @@ func newInstance(a *Agent, rec record) *instance {
 	as, now := rec.Assignment, time.Now()
 	in := &instance{agent: a, rec: rec, owner: owner{rec.Store, as.App}, retryAt: now.Add(still(rec.RetryAt, now)), view: app.Instance{
 		ID: as.ID, App: as.App.Name, Index: as.Index, Revision: as.App.Revision, GUID: rec.GUID, Cell: a.cfg.ID,
-		State: app.Claimed, Since: now.UTC(), Crashes: rec.Crashes, Reason: rec.Reason, RetryAt: rec.RetryAt, Host: a.cfg.Host,
+		State: app.Claimed, Since: now.UTC(), Crashes: rec.Crashes, Reason: rec.Reason, Cause: rec.Cause, RetryAt: rec.RetryAt, Host: a.cfg.Host,
 		MemoryMB: as.App.MemoryMB, DiskMB: as.App.DiskMB,
 	}}
 	in.showLease(rec.Lease)
@@ -113,7 +113,7 @@ func (in *instance) live(ctx context.Context) error {
 		<-ill
 		if ctx.Err() == nil {
 			in.event("HEALTH", err.Error())
-			in.show(func(v *app.Instance) { v.Unready, v.Reason = true, err.Error() }) // no more requests while it stops
+			in.show(func(v *app.Instance) { v.Unready, v.Reason, v.Cause = true, err.Error(), "" }) // no more requests while it stops
 			in.stopContainer()
 		}
 		stopWaiting()
@@ -199,12 +199,12 @@ func (in *instance) crashed(ctx context.Context, ran bool, cause error) bool {
 	count := in.rec.tally.next(ran, healthy)
 	pause, reason := count.pause(ran), explain(cause, in.agent.cfg.ID)
 	in.retryAt = time.Now().Add(pause)
-	retryAt := in.retryAt.UTC()
+	retryAt, kind := in.retryAt.UTC(), causeOf(cause)
 	// Before the container is removed, which takes a while: it can't be reached any more.
 	in.show(func(v *app.Instance) {
 		v.State, v.Since, v.GUID, v.Unready, v.Pull = app.Crashed, time.Now().UTC(), "", false, nil
 		v.MemoryBytes, v.CPUPercent, v.DiskBytes = 0, 0, 0
-		v.Crashes, v.Reason, v.RetryAt = count.Crashes, reason, retryAt
+		v.Crashes, v.Reason, v.Cause, v.RetryAt = count.Crashes, reason, kind, retryAt
 		in.showLease(Lease{})
 	})
 	in.event("CELL", fmt.Sprintf("crashed (%d): %s; %s", count.Crashes, reason, again(pause)))
@@ -213,7 +213,7 @@ func (in *instance) crashed(ctx context.Context, ran bool, cause error) bool {
 		return false
 	}
 	in.note(func(r *record) {
-		r.tally, r.Reason, r.RetryAt = count, reason, retryAt
+		r.tally, r.Reason, r.Cause, r.RetryAt = count, reason, kind, retryAt
 		r.GUID, r.Lease, r.HealthyAt, r.Unready = "", Lease{}, time.Time{}, false
 	})
 	return true

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lattice/app"
 )
 
 // When an instance that ended is started again.
@@ -91,6 +93,20 @@ func explain(err error, cell string) string {
 		return fmt.Sprintf("the disk of cell %s is full: free some space there, it is tried again: %v", cell, err)
 	}
 	return err.Error()
+}
+
+// causeOf returns what kind of thing err is. That a disk is full is no fault of
+// the image.
+func causeOf(err error) app.Cause {
+	switch {
+	case isFull(err):
+		return ""
+	case errors.Is(err, ErrImage):
+		return app.CauseImage
+	case errors.Is(err, ErrCommand):
+		return app.CauseCommand
+	}
+	return ""
 }
 
 // isFull reports whether err is for want of disk space. What comes from runc and

@@ -98,15 +98,24 @@ func TestAgain(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	for _, c := range []struct {
-		err  error
-		want string
+		err   error
+		want  string
+		cause app.Cause
 	}{
-		{errors.New("exited with code 1"), "exited with code 1"},
+		{errors.New("exited with code 1"), "exited with code 1", ""},
+		{fmt.Errorf("%w x: no such image", ErrImage), "image x: no such image", app.CauseImage},
+		{fmt.Errorf("%w: no such file", ErrCommand), "start command: no such file", app.CauseCommand},
+		{errors.New("image processing failed"), "image processing failed", ""},
 		{fmt.Errorf("save instance: %w", &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}),
-			"the disk of cell c1 is full: free some space there, it is tried again: save instance: write /x: no space left on device"},
+			"the disk of cell c1 is full: free some space there, it is tried again: save instance: write /x: no space left on device", ""},
+		{fmt.Errorf("%w x: %w", ErrImage, syscall.ENOSPC),
+			"the disk of cell c1 is full: free some space there, it is tried again: image x: no space left on device", ""},
 		{errors.New("runc: mkdir /x: no space left on device"),
-			"the disk of cell c1 is full: free some space there, it is tried again: runc: mkdir /x: no space left on device"},
+			"the disk of cell c1 is full: free some space there, it is tried again: runc: mkdir /x: no space left on device", ""},
 	} {
+		if got := causeOf(c.err); got != c.cause {
+			t.Errorf("%v is of cause %q, want %q", c.err, got, c.cause)
+		}
 		if got := explain(c.err, "c1"); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
 		}

@@ -25,6 +25,7 @@ type record struct {
 	Unready    bool           `json:"unready,omitempty"`   // it is healthy, but was not ready
 	tally                     // of bad ends
 	Reason     string         `json:"reason,omitempty"`
+	Cause      app.Cause      `json:"cause,omitempty"`
 	RetryAt    time.Time      `json:"retry_at,omitzero"`
 }
 

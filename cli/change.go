@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"lattice/app"
@@ -111,7 +110,7 @@ const goesOn = "The change goes on."
 
 // waitsForRoom reports whether in runs and shall go where there is no room.
 func waitsForRoom(in app.Instance) bool {
-	return in.State == app.Running && strings.HasPrefix(in.Reason, "waits for room")
+	return in.State == app.Running && in.Cause == app.CauseRoom
 }
 
 // runningOn returns how many of the wanted instances run on a revision.

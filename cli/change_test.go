@@ -17,7 +17,7 @@ func TestChange(t *testing.T) {
 		return in
 	}
 	draining := func(in *app.Instance) { in.Draining = true }
-	noRoom := func(in *app.Instance) { in.Reason = "waits for room to move to: all is full" }
+	noRoom := func(in *app.Instance) { in.Reason, in.Cause = "waits for room to move to: all is full", app.CauseRoom }
 	ill := func(in *app.Instance) { in.State, in.Crashes, in.Reason = app.Crashed, 2, "exited with code 1" }
 	unclaimed := app.Instance{Index: 1, State: app.Unclaimed, Reason: "all is full", Revision: 2}
 	for _, tt := range []struct {
@@ -76,7 +76,7 @@ func TestChange(t *testing.T) {
 // While instances still change, want of room is none that lasts.
 func TestChangeMindsProgress(t *testing.T) {
 	s := app.Status{App: app.App{Name: "web", Instances: 9, Revision: 2, Rollout: &app.Rollout{From: 1, To: 2, State: app.RolloutRunning}}}
-	s.Instances = []app.Instance{{Index: 8, State: app.Running, Revision: 1, Reason: "waits for room to move to: x"}}
+	s.Instances = []app.Instance{{Index: 8, State: app.Running, Revision: 1, Reason: "waits for room to move to: x", Cause: app.CauseRoom}}
 	c := change{to: 2}
 	now := time.Unix(1_000_000, 0)
 	for i := range 5 {

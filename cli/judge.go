@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"lattice/app"
@@ -80,9 +79,9 @@ func broken(s app.Status) error {
 		}
 		who := fmt.Sprintf("%s/%d", s.App.Name, in.Index)
 		switch reason := cmp.Or(in.Reason, "no reason known"); {
-		case strings.HasPrefix(reason, "image "):
+		case in.Cause == app.CauseImage:
 			return fail(exitImage, fmt.Errorf("%s can't be started: %s", who, reason))
-		case strings.HasPrefix(reason, "start command: "):
+		case in.Cause == app.CauseCommand:
 			return fail(exitCommand, fmt.Errorf("%s can't be started: %s", who, reason))
 		case in.Crashes >= crashLoop:
 			return fail(exitCommand, fmt.Errorf("%s crashed %d times: %s", who, in.Crashes, reason))

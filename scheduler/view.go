@@ -60,7 +60,7 @@ func (s *Scheduler) instances(pick func(name string) bool) map[string][]app.Inst
 		}
 		_, in.Draining = s.retired[p.ID]
 		if why := s.refused[slot{p.App, p.Index}]; why != "" && in.State == app.Running {
-			in.Reason = "waits for room to move to: " + why
+			in.Reason, in.Cause = "waits for room to move to: "+why, app.CauseRoom
 		}
 		all[p.App] = append(all[p.App], in)
 	}
@@ -91,8 +91,11 @@ func (s *Scheduler) addUnclaimed(all map[string][]app.Instance, pick func(string
 		}
 		for i, ok := range placed {
 			if !ok {
-				all[name] = append(all[name], app.Instance{App: name, Index: i, Revision: a.Revision,
-					State: app.Unclaimed, Since: a.CreatedAt, Reason: s.refused[slot{name, i}]})
+				in := app.Instance{App: name, Index: i, Revision: a.Revision, State: app.Unclaimed, Since: a.CreatedAt, Reason: s.refused[slot{name, i}]}
+				if in.Reason != "" {
+					in.Cause = app.CauseRoom
+				}
+				all[name] = append(all[name], in)
 			}
 		}
 		if all[name] == nil {
