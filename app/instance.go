@@ -40,6 +40,8 @@ type Assignment struct {
 	ID    string `json:"id"` // of the Placement
 	Index int    `json:"index"`
 	App   App    `json:"app"`
+
+	Task *TaskOrder `json:"task,omitempty"` // it is an attempt of the task App.Name; nil: an instance of an app
 }
 
 // Work is everything one cell shall run. A cell compares it with what runs; a
@@ -49,6 +51,7 @@ type Work struct {
 	Revision uint64       `json:"revision"` // grows while the brain runs
 	Domain   string       `json:"domain"`   // of the cluster, for VCAP_APPLICATION
 	Assigned []Assignment `json:"assigned"`
+	Tasks    []Assignment `json:"tasks,omitempty"`   // attempts of tasks; apart, as a cell that knows no tasks must not run them as apps
 	Discard  []string     `json:"discard,omitempty"` // IDs of strays that a person wants stopped
 }
 
@@ -84,6 +87,8 @@ type Instance struct {
 	MemoryBytes int64   `json:"memory_bytes,omitempty"` // in use
 	CPUPercent  float64 `json:"cpu_percent,omitempty"`  // of one core
 	DiskBytes   int64   `json:"disk_bytes,omitempty"`   // of the files it wrote; may be minutes old
+
+	Task *TaskRun `json:"task,omitempty"` // it is an attempt of the task App; nil: an instance of an app
 }
 
 // Pull is how far the pull of an image is, in bytes. Total is 0 until known.
@@ -152,10 +157,15 @@ type Change struct {
 	DeleteRevisions  []RevisionKey
 	PutOrders        []CellOrder
 	DeleteOrders     []string // cells
+	PutTasks         []Task
+	DeleteTasks      []string // names
+	PutSchedules     []Schedule
+	DeleteSchedules  []string // names
 }
 
 // Empty reports whether c changes nothing.
 func (c Change) Empty() bool {
 	return len(c.PutApps)+len(c.DeleteApps)+len(c.PutPlacements)+len(c.DeletePlacements)+
-		len(c.PutRevisions)+len(c.DeleteRevisions)+len(c.PutOrders)+len(c.DeleteOrders) == 0
+		len(c.PutRevisions)+len(c.DeleteRevisions)+len(c.PutOrders)+len(c.DeleteOrders)+
+		len(c.PutTasks)+len(c.DeleteTasks)+len(c.PutSchedules)+len(c.DeleteSchedules) == 0
 }

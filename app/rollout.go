@@ -71,4 +71,6 @@ type Desired struct {
 	Placements []Placement
 	Revisions  []Revision
 	Orders     []CellOrder
+	Tasks      []Task
+	Schedules  []Schedule
 }

@@ -1,6 +1,7 @@
 // Package store keeps what must survive the brain: apps with their revisions,
-// placements, and what people ordered of cells, in one bbolt file. A Commit that returned without error is on disk. The package
-// decides nothing and keeps nothing in memory; it is safe for concurrent use.
+// placements, what people ordered of cells, tasks and schedules, in one bbolt
+// file. A Commit that returned without error is on disk. The package decides
+// nothing and keeps nothing in memory; it is safe for concurrent use.
 package store
 
 import (
@@ -31,6 +32,8 @@ var (
 	bucketPlacements = []byte("placements") // Placement.ID → JSON of Placement
 	bucketRevisions  = []byte("revisions")  // revisionKey → JSON of Revision
 	bucketOrders     = []byte("orders")     // CellOrder.Cell → JSON of CellOrder
+	bucketTasks      = []byte("tasks")      // Task.Name → JSON of Task
+	bucketSchedules  = []byte("schedules")  // Schedule.Name → JSON of Schedule
 
 	keySchema = []byte("schema")
 	keyID     = []byte("id")
@@ -65,7 +68,7 @@ func Open(path string) (*Store, error) {
 
 // prepare makes what a new file lacks and refuses a file of another schema.
 func (s *Store) prepare(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders} {
+	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders, bucketTasks, bucketSchedules} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -90,12 +93,13 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) ID() string { return s.id }
 
 // Load returns all there is: apps by name, placements by ID, revisions by app
-// and number, orders by cell. The caller owns it.
+// and number, orders by cell, tasks and schedules by name. The caller owns it.
 func (s *Store) Load() (app.Desired, error) {
 	var st app.Desired
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		return errors.Join(each(tx, bucketApps, &st.Apps), each(tx, bucketPlacements, &st.Placements),
-			each(tx, bucketRevisions, &st.Revisions), each(tx, bucketOrders, &st.Orders))
+			each(tx, bucketRevisions, &st.Revisions), each(tx, bucketOrders, &st.Orders),
+			each(tx, bucketTasks, &st.Tasks), each(tx, bucketSchedules, &st.Schedules))
 	})
 	if err != nil {
 		return app.Desired{}, fmt.Errorf("read store: %w", err)
@@ -127,6 +131,10 @@ func (s *Store) Commit(c app.Change) error {
 			deleteRevisions(tx, c.DeleteRevisions),
 			putAll(tx, bucketOrders, c.PutOrders, func(o app.CellOrder) string { return o.Cell }),
 			deleteAll(tx, bucketOrders, c.DeleteOrders),
+			putAll(tx, bucketTasks, c.PutTasks, func(t app.Task) string { return t.Name }),
+			deleteAll(tx, bucketTasks, c.DeleteTasks),
+			putAll(tx, bucketSchedules, c.PutSchedules, func(s app.Schedule) string { return s.Name }),
+			deleteAll(tx, bucketSchedules, c.DeleteSchedules),
 		)
 	})
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
