@@ -27,6 +27,7 @@ type App struct {
 	Name      string            `json:"name"`
 	Image     string            `json:"image"`               // a reference as Docker writes it, or a bundled name such as lattice/hello
 	Command   []string          `json:"command,omitempty"`   // replaces the image's ENTRYPOINT and CMD; empty: the image's own
+	Args      []string          `json:"args,omitempty"`      // replaces the image's CMD, behind Command or else the image's ENTRYPOINT
 	Dir       string            `json:"dir,omitempty"`       // working directory; empty: the image's, else /
 	User      string            `json:"user,omitempty"`      // name[:group] or uid[:gid]; empty: the image's
 	Env       map[string]string `json:"env,omitempty"`       // values are secrets: never logged
@@ -43,6 +44,8 @@ type App struct {
 
 	StartTimeout Duration `json:"start_timeout"` // from start of the process to healthy
 	StopGrace    Duration `json:"stop_grace"`    // from the stop signal to SIGKILL
+
+	Set string `json:"set,omitempty"` // of the apps that one `apply` made; a later one of the same name may prune it. Empty: nobody prunes it
 
 	// Set by the brain.
 	Revision  uint64    `json:"revision"`          // which all instances shall have; see Revision

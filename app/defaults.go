@@ -16,6 +16,7 @@ import (
 // and the cluster's domain can fill them.
 func (a App) WithDefaults() App {
 	a.Command = slices.Clone(a.Command)
+	a.Args = slices.Clone(a.Args)
 	a.Env = maps.Clone(a.Env)
 	a.Ports = slices.Clone(a.Ports)
 	a.Routes = slices.Clone(a.Routes)

@@ -93,13 +93,13 @@ func (p *problems) process(a App) {
 		p.add("the app needs an image, such as nginx or registry.example.com/team/app:1.2")
 	}
 	size := 0
-	for _, arg := range a.Command {
+	for _, arg := range slices.Concat(a.Command, a.Args) {
 		size += len(arg) + 1
 	}
 	if size > MaxCommandBytes {
 		p.add("the command has %d bytes: at most %d are possible", size, MaxCommandBytes)
 	}
-	if slices.ContainsFunc(a.Command, hasNUL) {
+	if slices.ContainsFunc(slices.Concat(a.Command, a.Args), hasNUL) {
 		p.add("the command has a NUL byte in it: no program can be given that")
 	}
 	if len(a.Command) > 0 && a.Command[0] == "" {
@@ -110,6 +110,9 @@ func (p *problems) process(a App) {
 	}
 	if a.User != "" && !isUser(a.User) {
 		p.add("the user %s must be NAME, NAME:GROUP, UID or UID:GID", quote(a.User))
+	}
+	if a.Set != "" && !isLabel(a.Set) {
+		p.add("the set %s can't be one: use a-z, 0-9, - and _, with a letter or digit first and last, at most %d characters", quote(a.Set), MaxNameBytes)
 	}
 }
 

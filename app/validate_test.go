@@ -71,6 +71,8 @@ func TestValidateRefuses(t *testing.T) {
 		{func(a *app.App) { a.Name = long }, "has 300 characters"},
 		{func(a *app.App) { a.Image = "" }, "needs an image"},
 		{func(a *app.App) { a.Command = []string{""} }, "empty word"},
+		{func(a *app.App) { a.Args = []string{"a", "b\x00"} }, "NUL"},
+		{func(a *app.App) { a.Set = "My Shop" }, "the set \"My Shop\" can't be one"},
 		{func(a *app.App) { a.Command = []string{"a", "b\x00"} }, "NUL"},
 		{func(a *app.App) { a.Command = []string{strings.Repeat("x", app.MaxCommandBytes)} }, "65537 bytes"},
 		{func(a *app.App) { a.Dir = "app" }, "absolute path"},

@@ -27,10 +27,15 @@ func ports(a app.App, img Image) []int {
 
 // args returns the command line of an instance.
 func args(a app.App, img Image) ([]string, error) {
-	if len(a.Command) > 0 {
-		return a.Command, nil
+	all := slices.Concat(a.Command, a.Args)
+	if len(a.Command) == 0 {
+		rest := img.Cmd
+		if len(a.Args) > 0 {
+			rest = a.Args
+		}
+		all = slices.Concat(img.Entrypoint, rest)
 	}
-	if all := slices.Concat(img.Entrypoint, img.Cmd); len(all) > 0 {
+	if len(all) > 0 {
 		return all, nil
 	}
 	return nil, fmt.Errorf("%w: the image names none: give one after '--'", ErrCommand)

@@ -28,6 +28,9 @@ func TestSpec(t *testing.T) {
 	}{
 		{"the image's command", app.App{}, img, func(s Spec) any { return s.Args }, []string{"/run", "-v"}},
 		{"the user's replaces both", app.App{Command: []string{"sh"}}, img, func(s Spec) any { return s.Args }, []string{"sh"}},
+		{"the user's arguments replace the image's", app.App{Args: []string{"-q"}}, img, func(s Spec) any { return s.Args }, []string{"/run", "-q"}},
+		{"a command with arguments", app.App{Command: []string{"sh"}, Args: []string{"-c", "ls"}}, img, func(s Spec) any { return s.Args }, []string{"sh", "-c", "ls"}},
+		{"arguments alone", app.App{Args: []string{"ls"}}, Image{}, func(s Spec) any { return s.Args }, []string{"ls"}},
 		{"the image's user and folder", app.App{}, img, func(s Spec) any { return s.User + s.Dir }, "web/srv"},
 		{"the user's user and folder", app.App{User: "7", Dir: "/x"}, img, func(s Spec) any { return s.User + s.Dir }, "7/x"},
 		{"the root folder", app.App{}, Image{Cmd: []string{"a"}}, func(s Spec) any { return s.Dir }, "/"},

@@ -50,6 +50,7 @@ func specLines(a app.App) []difference {
 	return []difference{
 		{What: "Image", To: a.Image},
 		{What: "Command", To: orText(commandText(a.Command), "the image's")},
+		{What: "Arguments", To: orText(commandText(a.Args), "none of its own")},
 		{What: "Working dir", To: orText(a.Dir, "the image's")},
 		{What: "User", To: orText(a.User, "the image's")},
 		{What: "Instances", To: strconv.Itoa(a.Instances)},

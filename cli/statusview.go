@@ -86,6 +86,9 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	if len(a.Command) > 0 {
 		line("Command", commandText(a.Command))
 	}
+	if len(a.Args) > 0 {
+		line("Arguments", commandText(a.Args))
+	}
 	if a.Dir != "" {
 		line("Working dir", a.Dir)
 	}

@@ -88,7 +88,7 @@ func (f *updateFlags) apply(given func(flag string) bool, s app.Status, domain s
 		a.Image = f.image
 	}
 	if command != nil || f.imageCommand {
-		a.Command = command
+		a.Command, a.Args = command, nil
 	}
 	if err := f.changeEnv(&a, asked.Env); err != nil {
 		return app.App{}, err

@@ -100,8 +100,8 @@ func sameContainer(a, b app.App) bool { return reflect.DeepEqual(container(a), c
 // container returns a without what can change under a running container.
 func container(a app.App) app.App {
 	a.Instances, a.Routes, a.NoRoutes, a.Stopped, a.Rollout, a.Revision, a.CreatedAt = 0, nil, false, false, nil, 0, time.Time{}
-	a.StopGrace = 0
-	a.Command, a.Ports = slices.Concat(a.Command), slices.Concat(a.Ports) // nil when empty
+	a.StopGrace, a.Set = 0, ""
+	a.Command, a.Args, a.Ports = slices.Concat(a.Command), slices.Concat(a.Args), slices.Concat(a.Ports) // nil when empty
 	if len(a.Env) == 0 {
 		a.Env = nil
 	}
@@ -219,7 +219,7 @@ func has(revisions []app.Revision, number uint64) bool {
 // at returns the app as it was at a revision, in all that needs a container.
 func at(now, then app.App) app.App {
 	then.Instances, then.Routes, then.NoRoutes, then.Stopped = now.Instances, now.Routes, now.NoRoutes, now.Stopped
-	then.CreatedAt, then.Rollout = now.CreatedAt, now.Rollout
+	then.CreatedAt, then.Rollout, then.Set = now.CreatedAt, now.Rollout, now.Set
 	return then
 }
 
