@@ -22,7 +22,8 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app internal/node internal/config",
+		"cli":           "api app cli/tui internal/node internal/config",
+		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
 
@@ -36,6 +37,7 @@ func mayImport() map[string]string {
 		"cluster":   "app",
 		"router":    "app router/wire",
 		"logs":      "app",
+		"events":    "app",
 		"web":       "",
 
 		"router/wire": "",
@@ -70,6 +72,7 @@ func soleImporter() map[string]string {
 		"github.com/google/nftables":      "cells/network",
 		"github.com/spf13/viper":          "internal/config",
 		"github.com/spf13/cobra":          "cli",
+		"github.com/charmbracelet/":       "cli/tui",
 	}
 }
 

@@ -86,7 +86,7 @@ func newRoot(st *streams) *cobra.Command {
 		newCreate(st),
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
 		newLogs(st),
-		newList(st), newStatus(st), newRevisions(st), newCells(st), newAdopt(st),
+		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
 		newVersion(st),
 	)
 	root.SetHelpCommand(newHelp())
