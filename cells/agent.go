@@ -22,7 +22,7 @@ type Brain interface {
 	Report(ctx context.Context, r app.Report) error
 }
 
-// Config of an Agent. All fields are needed but Event.
+// Config of an Agent. All fields are needed but Event and LogEnd.
 type Config struct {
 	ID      string // of the cell
 	Host    string // at which other machines reach the host ports
@@ -33,7 +33,10 @@ type Config struct {
 	// Event, when not nil, takes a line for the log of an instance: source is
 	// CELL or HEALTH, stream the placement.
 	Event func(stream, name string, index int, source, text string)
-	Log   *slog.Logger
+	// LogEnd, when not nil, returns the Seq of the last line of a container
+	// that was removed, 0 if that is unknown.
+	LogEnd func(guid string) uint64
+	Log    *slog.Logger
 }
 
 const (
@@ -213,7 +216,7 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 	defer a.mu.Unlock()
 	a.domain = w.Domain
 	wanted := make(map[string]bool, len(w.Assigned))
-	for _, as := range w.Assigned {
+	for _, as := range slices.Concat(w.Assigned, w.Tasks) {
 		wanted[as.ID] = true
 		if in, ok := a.instances[as.ID]; ok {
 			in.assign(w.Store, as)
@@ -224,7 +227,7 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 		a.add(ctx, in)
 	}
 	for id, in := range a.instances {
-		if in.claim(w.Store) && !wanted[id] || slices.Contains(w.Discard, id) {
+		if in.claim(w.Store) && !wanted[id] || slices.Contains(w.Discard, id) || in.outdated(time.Now()) {
 			in.cancel(errUnwanted)
 		}
 	}

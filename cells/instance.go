@@ -49,7 +49,12 @@ func newInstance(a *Agent, rec record) *instance {
 		MemoryMB: as.App.MemoryMB, DiskMB: as.App.DiskMB,
 	}}
 	in.showLease(rec.Lease)
-	switch {
+	switch run := rec.Run; {
+	case as.Task != nil:
+		in.view.Task = &run
+		if !run.StartedAt.IsZero() {
+			in.view.State, in.view.Since = app.Running, run.StartedAt
+		}
 	case rec.GUID == "" && in.retryAt.After(now):
 		in.view.State, in.view.RetryAt = app.Crashed, in.retryAt.UTC()
 	case !rec.HealthyAt.IsZero():
@@ -69,6 +74,10 @@ func (in *instance) showLease(l Lease) {
 // run leads the instance until ctx is done: one container after the other,
 // with a pause after a bad end. life is the agent's.
 func (in *instance) run(life, ctx context.Context) {
+	if in.isTask() {
+		in.runTask(life, ctx)
+		return
+	}
 	if in.fresh {
 		in.note(func(*record) {}) // so that it is started without the brain, too
 	}
@@ -89,6 +98,9 @@ func (in *instance) run(life, ctx context.Context) {
 		in.end(life)
 	}
 }
+
+// isTask reports whether in is an attempt of a task.
+func (in *instance) isTask() bool { return in.rec.Assignment.Task != nil }
 
 // live is the life of a container that was started, by us or by a former process
 // of ours, to its end. It returns what ended it.
@@ -137,7 +149,7 @@ func (in *instance) start(ctx context.Context) error {
 		in.show(func(v *app.Instance) { v.Pull = nil })
 	}
 	guid := app.NewGUID()
-	lease, err := cfg.Network.Reserve(guid, ports(a, img))
+	lease, err := cfg.Network.Reserve(guid, in.ports(img))
 	if err != nil {
 		return fmt.Errorf("no address for the instance: %w", err)
 	}
@@ -148,20 +160,22 @@ func (in *instance) start(ctx context.Context) error {
 	return nil
 }
 
+// ports returns the container ports of the instance. A task has only those it
+// asks for.
+func (in *instance) ports(img Image) []int {
+	a := in.rec.Assignment.App
+	if in.isTask() {
+		return a.Ports
+	}
+	return ports(a, img)
+}
+
 // create writes down what will run and then runs it, so that a crash of ours
-// in between leaves nothing unknown. What can't be written down is not run.
+// in between leaves nothing unknown. What can't be written down is not run. A
+// task is started though ctx ends meanwhile, for it would not be started again.
 func (in *instance) create(ctx context.Context, a app.App, img Image, p place) error {
 	s, err := spec(a, img, p)
 	if err != nil {
-		return err
-	}
-	err = in.keep(func(r *record) {
-		r.GUID, r.Lease, r.StopSignal, r.HealthyAt, r.Unready, r.RetryAt = p.guid, p.lease, s.StopSignal, time.Time{}, false, time.Time{}
-	})
-	if err != nil {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		in.rec.GUID, in.rec.Lease = "", Lease{}
 		return err
 	}
 	done, err := in.agent.takeTurn(ctx, func() bool { return in.rec.patient() || in.agent.doubts(a) })
@@ -169,11 +183,32 @@ func (in *instance) create(ctx context.Context, a app.App, img Image, p place) e
 		return err
 	}
 	defer done()
+	err = in.keep(func(r *record) {
+		r.GUID, r.Lease, r.StopSignal, r.HealthyAt, r.Unready, r.RetryAt = p.guid, p.lease, s.StopSignal, time.Time{}, false, time.Time{}
+		if in.isTask() {
+			r.Run.StartedAt = time.Now().UTC()
+		}
+	})
+	if err != nil {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.rec.GUID, in.rec.Lease, in.rec.Run = "", Lease{}, app.TaskRun{}
+		return err
+	}
+	if in.isTask() {
+		ctx = context.WithoutCancel(ctx)
+	}
 	err = in.agent.cfg.Runtime.Start(ctx, s)
 	if in.agent.started(a, err); err != nil {
 		return err
 	}
-	in.show(func(v *app.Instance) { v.GUID = p.guid; in.showLease(p.lease) })
+	in.show(func(v *app.Instance) {
+		v.GUID = p.guid
+		in.showLease(p.lease)
+		if run := in.rec.Run; in.isTask() {
+			v.State, v.Since, v.Task = app.Running, run.StartedAt, &run
+		}
+	})
 	return nil
 }
 
@@ -223,7 +258,7 @@ func (in *instance) crashed(ctx context.Context, ran bool, cause error) bool {
 // succeeds, for something half removed would be lost sight of; or until life
 // ends: the record stays, and the next process goes on with it.
 func (in *instance) end(life context.Context) {
-	routed := in.snapshot().State == app.Running
+	routed := in.snapshot().State == app.Running && !in.isTask()
 	in.show(func(v *app.Instance) { v.Stopping = true })
 	if in.rec.GUID != "" {
 		if routed {

@@ -43,7 +43,7 @@ func (a *Agent) strays() []app.Assignment {
 	for _, in := range a.instances {
 		in.mu.Lock()
 		if in.view.Stray {
-			all = append(all, app.Assignment{ID: in.view.ID, Index: in.view.Index, App: in.owner.app})
+			all = append(all, app.Assignment{ID: in.view.ID, Index: in.view.Index, App: in.owner.app, Task: in.rec.Assignment.Task})
 		}
 		in.mu.Unlock()
 	}

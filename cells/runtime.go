@@ -55,6 +55,12 @@ type Runtime interface {
 	// looks at each of them, which may take long: bound it by ctx.
 	Disk(ctx context.Context, guid string) (int64, error)
 
+	// ReadFile returns what a file has of a container whose process has ended;
+	// after that nothing but Remove may be called for it. It is app.ErrNotFound
+	// when there is no such file, and app.ErrInvalid when it is no file, or has
+	// more than most bytes.
+	ReadFile(ctx context.Context, guid, path string, most int64) ([]byte, error)
+
 	// List returns all containers of this cell, ended ones included.
 	List(ctx context.Context) ([]Container, error)
 }

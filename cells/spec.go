@@ -83,16 +83,8 @@ func environment(a app.App, img Image, p place) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	primary := p.lease.Ports[0]
-	pairs, err := portsJSON(p.lease.Ports)
-	if err != nil {
-		return nil, err
-	}
-	index, port := strconv.Itoa(p.index), strconv.Itoa(primary.Container)
-	offered := []string{
-		"PORT=" + port, "VCAP_APP_PORT=" + port, "VCAP_APP_HOST=0.0.0.0",
-		"PROCESS_GUID=" + a.Name, "VCAP_APPLICATION=" + vcap, "VCAP_SERVICES={}",
-	}
+	index := strconv.Itoa(p.index)
+	offered := []string{"PROCESS_GUID=" + a.Name, "VCAP_APPLICATION=" + vcap, "VCAP_SERVICES={}"}
 	if a.MemoryMB > 0 {
 		offered = append(offered, fmt.Sprintf("MEMORY_LIMIT=%dM", a.MemoryMB))
 	}
@@ -104,9 +96,17 @@ func environment(a app.App, img Image, p place) ([]string, error) {
 		"INSTANCE_INDEX=" + index, "INSTANCE_GUID=" + p.guid,
 		"CF_INSTANCE_INDEX=" + index, "CF_INSTANCE_GUID=" + p.guid,
 		"CF_INSTANCE_IP=" + p.host, "CF_INSTANCE_INTERNAL_IP=" + p.lease.IP.String(),
-		"CF_INSTANCE_PORT=" + strconv.Itoa(primary.Host),
-		fmt.Sprintf("CF_INSTANCE_ADDR=%s:%d", p.host, primary.Host),
-		"CF_INSTANCE_PORTS=" + pairs,
+	}
+	if len(p.lease.Ports) > 0 { // a task has none
+		primary := p.lease.Ports[0]
+		pairs, err := portsJSON(p.lease.Ports)
+		if err != nil {
+			return nil, err
+		}
+		port := strconv.Itoa(primary.Container)
+		offered = append(offered, "PORT="+port, "VCAP_APP_PORT="+port, "VCAP_APP_HOST=0.0.0.0")
+		insisted = append(insisted, "CF_INSTANCE_PORT="+strconv.Itoa(primary.Host),
+			fmt.Sprintf("CF_INSTANCE_ADDR=%s:%d", p.host, primary.Host), "CF_INSTANCE_PORTS="+pairs)
 	}
 	return override([]string{defaultPath}, img.Env, offered, users, insisted), nil
 }
@@ -156,13 +156,17 @@ func vcapApplication(a app.App, p place) (string, error) {
 		uris = append(uris, a.Name+"."+p.domain)
 	}
 	version := strconv.FormatUint(a.Revision, 10)
-	b, err := json.Marshal(map[string]any{
+	about := map[string]any{
 		"application_id": a.Name, "application_name": a.Name, "name": a.Name,
 		"application_uris": uris, "uris": uris,
 		"application_version": version, "version": version,
 		"limits":      map[string]int{"mem": a.MemoryMB, "disk": a.DiskMB, "fds": 16384},
 		"instance_id": p.guid, "instance_index": p.index,
-		"host": "0.0.0.0", "port": p.lease.Ports[0].Container,
-	})
+		"host": "0.0.0.0",
+	}
+	if len(p.lease.Ports) > 0 {
+		about["port"] = p.lease.Ports[0].Container
+	}
+	b, err := json.Marshal(about)
 	return string(b), err
 }

@@ -52,6 +52,17 @@ func segments(dir string) ([]segment, error) {
 	return segs, nil
 }
 
+// LastSeq returns the Seq of the last line of the log in dir that nobody writes
+// any more, 0 if it has none.
+func LastSeq(dir string) (uint64, error) {
+	segs, err := segments(dir)
+	if err != nil || len(segs) == 0 {
+		return 0, err
+	}
+	last, _, err := survey(dir, segs[len(segs)-1].first)
+	return last, err
+}
+
 // survey reads a segment to the end of its last good line and returns where
 // that is and the line's Seq, which is first-1 when there is no line.
 func survey(dir string, first uint64) (last uint64, size int64, err error) {

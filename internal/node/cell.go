@@ -92,7 +92,7 @@ func (c *cell) connect(s *stay) (err error) {
 	}
 	c.agent = cells.New(cells.Config{
 		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net,
-		Brain: c.client, Event: c.events.Event, Log: c.log.With("part", "agent"),
+		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Log: c.log.With("part", "agent"),
 	})
 	return nil
 }
@@ -141,6 +141,15 @@ func (c *cell) liveLogs() map[string]bool {
 		live[in.GUID], live[in.ID] = true, true
 	}
 	return live
+}
+
+// logEnd is cells.Config.LogEnd.
+func (c *cell) logEnd(guid string) uint64 {
+	last, err := logfile.LastSeq(filepath.Join(c.dir("logs"), guid))
+	if err != nil {
+		c.log.Warn("the end of a log is not known", "guid", guid, "err", err)
+	}
+	return last
 }
 
 // sink is where the log shipper delivers.

@@ -40,7 +40,7 @@ func Down(ctx context.Context, cfg config.Common, deleteData bool, log *slog.Log
 	if err := removeContainers(ctx, cfg, log, say); err != nil {
 		return err
 	}
-	errs := []error{os.RemoveAll(cfg.StateDir), os.RemoveAll(filepath.Join(cfg.DataDir, "cell", "instances"))}
+	errs := []error{os.RemoveAll(cfg.StateDir), cells.ForgetApps(filepath.Join(cfg.DataDir, "cell", "instances"))}
 	if deleteData {
 		say("deleting %s", cfg.DataDir)
 		errs = append(errs, os.RemoveAll(cfg.DataDir))

@@ -1,0 +1,181 @@
+package cells
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lattice/app"
+)
+
+// runTask leads an attempt of a task to its end: one container, which is started
+// at most once. What became of it is reported until nobody wants it any more.
+func (in *instance) runTask(life, ctx context.Context) {
+	if in.fresh {
+		in.note(func(*record) {})
+	}
+	if in.rec.Run.EndedAt.IsZero() {
+		if e, ok := in.attempt(ctx); ok {
+			in.complete(e)
+		}
+	}
+	if !in.rec.Run.EndedAt.IsZero() {
+		in.bury(ctx)
+	}
+	<-ctx.Done()
+	if errors.Is(context.Cause(ctx), errUnwanted) {
+		in.end(life)
+	}
+}
+
+// An ending is how an attempt ended: with an exit code, a reason why it failed,
+// or both.
+type ending struct {
+	code   *int
+	reason string // empty: it did not fail
+	result string
+}
+
+func failed(format string, args ...any) ending { return ending{reason: fmt.Sprintf(format, args...)} }
+
+// attempt starts the container, unless that may have been done before, and
+// waits for its end. It returns false if ctx ended first.
+func (in *instance) attempt(ctx context.Context) (ending, bool) {
+	before := !in.rec.Run.StartedAt.IsZero()
+	switch {
+	case before && in.rec.GUID == "":
+		return failed("its container is gone: cell %s was stopped or cleared while the task was starting or running, so it may have done its work, a part of it, or nothing", in.agent.cfg.ID), true
+	case !before && in.rec.Assignment.Task.Started:
+		return failed("cell %s has lost what it knew of the task, which was running there: it may have done its work, a part of it, or nothing", in.agent.cfg.ID), true
+	case !before:
+		if err := in.start(ctx); err != nil {
+			return failed("%s", explain(err, in.agent.cfg.ID)), ctx.Err() == nil
+		}
+	}
+	return in.watchTask(ctx)
+}
+
+// watchTask waits for the end of the container, and brings it about when the
+// time is over or there is too much on the disk.
+func (in *instance) watchTask(ctx context.Context) (ending, bool) {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	exits := make(chan Exit, 1)
+	lost := make(chan error, 1)
+	go func() {
+		exit, err := in.agent.cfg.Runtime.Wait(ctx, in.rec.GUID)
+		if err != nil {
+			lost <- err
+			return
+		}
+		exits <- exit
+	}()
+	full := make(chan error, 1)
+	go func() { full <- in.watchDisk(watching) }()
+	defer func() { stop(); <-full }()
+	limit := time.Duration(in.rec.Assignment.Task.Timeout)
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit - ago(in.rec.Run.StartedAt, time.Now()))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case exit := <-exits:
+		return in.exited(exit), true
+	case err := <-lost:
+		return failed("%s", err), ctx.Err() == nil
+	case err := <-full:
+		full <- nil // for the one who waits for it
+		if ctx.Err() != nil {
+			return ending{}, false
+		}
+		in.stopTask(err.Error())
+		return failed("%s, so it was stopped", err), true
+	case <-late:
+		in.stopTask(fmt.Sprintf("the task did not end within %s", limit))
+		select {
+		case exit := <-exits:
+			if exit.At.Sub(in.rec.Run.StartedAt) < limit { // while nobody of us was there
+				return in.exited(exit), true
+			}
+		case <-lost:
+		}
+		return failed("did not end within %s, so it was stopped", limit), ctx.Err() == nil
+	}
+}
+
+func (in *instance) stopTask(why string) {
+	in.event("CELL", why+"; stopping the container")
+	in.show(func(v *app.Instance) { v.Reason = why })
+	in.stopContainer()
+}
+
+// exited returns the ending of a process that ended by itself, with what is in
+// its result file.
+func (in *instance) exited(e Exit) ending {
+	end := ending{code: &e.Code}
+	if e.Code != 0 || e.OOMKilled {
+		end.reason = e.reason(in.rec.Assignment.App.MemoryMB)
+	}
+	file := in.rec.Assignment.Task.ResultFile
+	if file == "" {
+		return end
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tidyTime)
+	defer cancel()
+	data, err := in.agent.cfg.Runtime.ReadFile(ctx, in.rec.GUID, file, app.MaxResultBytes)
+	end.result = string(data)
+	if err != nil && end.reason == "" { // else what it failed of matters more
+		end.reason = fmt.Sprintf("no result: %v", err)
+	}
+	return end
+}
+
+// complete writes down how the attempt ended.
+func (in *instance) complete(e ending) {
+	now := time.Now().UTC()
+	change := func(r *record) {
+		r.Run.EndedAt, r.Run.ExitCode, r.Run.Failed, r.Run.Result, r.Reason = now, e.code, e.reason != "", e.result, e.reason
+	}
+	text := "the task has ended with exit code 0"
+	if e.reason != "" {
+		text = "the task has failed: " + e.reason
+	}
+	in.event("CELL", text)
+	in.agent.cfg.Log.Info("task ended", "task", in.rec.Assignment.App.Name, "reason", e.reason)
+	in.note(change) // what is not on the disk can be found out again while the container is there
+}
+
+// bury removes the container of an attempt that has ended, and reports it. Before
+// that its log is not whole.
+func (in *instance) bury(ctx context.Context) {
+	guid := in.rec.GUID
+	var err error
+	if guid != "" {
+		err = in.removeOnce()
+	}
+	run := in.rec.Run
+	if guid != "" && err == nil && in.agent.cfg.LogEnd != nil {
+		run.LogLines = in.agent.cfg.LogEnd(guid)
+	}
+	in.show(func(v *app.Instance) {
+		v.State, v.Since, v.Reason, v.Task, v.Pull = app.Completed, run.EndedAt, in.rec.Reason, &run, nil
+		v.MemoryBytes, v.CPUPercent, v.DiskBytes = 0, 0, 0
+	})
+	if err == nil || in.removeContainer(ctx) {
+		in.mu.Lock()
+		in.rec.GUID = ""
+		in.mu.Unlock()
+	}
+}
+
+// outdated reports whether in is an attempt that ended so long ago that it may
+// be forgotten, though the brain it belongs to never asked for it.
+func (in *instance) outdated(now time.Time) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	t, run := in.rec.Assignment.Task, in.view.Task
+	return t != nil && in.view.Stray && !run.EndedAt.IsZero() && now.After(run.EndedAt.Add(max(time.Duration(t.TTL), app.DefaultTaskTTL)))
+}
