@@ -22,6 +22,7 @@
 //	POST   /api/v1/apps/NAME/promote    → app.App; a canary that is paused goes on
 //	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
 //	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true
+//	GET    /api/v1/events               stream of app.Event; ?app= &task= &cell= &kind= &since=SEQ &lines=N (default 100, with since all; -1: all kept) &follow=true
 //	GET    /api/v1/cells                []CellStatus; ?watch=true
 //	PUT    /api/v1/cells/ID/drain       {"max_in_flight":N} → 204; also for the cell itself
 //	DELETE /api/v1/cells/ID/drain       204; also for the cell itself
@@ -64,5 +65,7 @@
 // and whenever it has changed; who reads slowly misses values in between but
 // never the newest. A stream that can't go on, because the app was removed or
 // the brain stops, ends with an error as its last line; one that ends without
-// was cut off, but for logs that don't follow.
+// was cut off, but for logs that don't follow. Events come as server-sent events
+// to who accepts text/event-stream: resumed after Last-Event-ID, the error that
+// ends them of the type end.
 package api

@@ -37,6 +37,7 @@ func (s *server) routes() []route {
 		{http.MethodPost, v1 + "/apps/:name/promote", RoleUser, s.promoteApp},
 		{http.MethodDelete, v1 + "/apps/:name", RoleUser, s.removeApp},
 		{http.MethodGet, v1 + "/apps/:name/logs", RoleUser, s.showLogs},
+		{http.MethodGet, v1 + "/events", RoleUser, s.showEvents},
 		{http.MethodGet, v1 + "/cells", RoleUser, s.listCells},
 		{http.MethodPut, v1 + "/cells/:id/drain", roleBoth, s.drain},
 		{http.MethodDelete, v1 + "/cells/:id/drain", roleBoth, s.undrain},

@@ -26,6 +26,8 @@ type ServerConfig struct {
 	Info  Info
 	Log   *slog.Logger
 
+	Events Events // the journal
+
 	// Done ends the streams, which otherwise last as long as their clients.
 	// http.Server.Shutdown waits for them, so give it what ends Done by
 	// RegisterOnShutdown.

@@ -27,6 +27,7 @@ var errStopping = sayf(app.ErrUnavailable, "the brain is stopping")
 // it was silent for a while. Only one goroutine may send.
 type stream struct {
 	w     gin.ResponseWriter
+	write func(*bytes.Buffer, any) error // one value
 	ctl   *http.ResponseController
 	every time.Duration           // between signs of life
 	stop  context.CancelCauseFunc // ends the handler
@@ -45,10 +46,16 @@ type stream struct {
 // welcome any more, or the server stops; for all but the first its context
 // ends. An error of run that is not the context's becomes the last line.
 func (s *server) stream(c *gin.Context, run func(context.Context, *stream) error) {
+	s.streamAs(c, "application/x-ndjson", writeLine, run)
+}
+
+// streamAs is stream for values that write puts down as kind, a media type that
+// has empty lines between values.
+func (s *server) streamAs(c *gin.Context, kind string, write func(*bytes.Buffer, any) error, run func(context.Context, *stream) error) {
 	ctx, cancel := context.WithCancelCause(c.Request.Context())
 	defer cancel(nil)
-	out := &stream{w: c.Writer, ctl: controller(c.Writer), every: s.cfg.Heartbeat, stop: cancel}
-	out.start()
+	out := &stream{w: c.Writer, write: write, ctl: controller(c.Writer), every: s.cfg.Heartbeat, stop: cancel}
+	out.start(kind)
 	defer out.close()
 	defer context.AfterFunc(s.cfg.Done, func() {
 		cancel(errStopping)
@@ -83,8 +90,8 @@ func controller(w gin.ResponseWriter) *http.ResponseController {
 }
 
 // start sends the header, so that a client knows that it was let in.
-func (s *stream) start() {
-	s.w.Header().Set("Content-Type", "application/x-ndjson")
+func (s *stream) start(kind string) {
+	s.w.Header().Set("Content-Type", kind)
 	s.w.Header().Set("X-Accel-Buffering", "no") // else nginx in front collects lines
 	s.w.WriteHeaderNow()
 	s.mu.Lock()
@@ -93,14 +100,19 @@ func (s *stream) start() {
 	s.flush()
 }
 
+// writeLine writes a value as JSON.
+func writeLine(w *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
 // send writes the values and returns when the network has taken them.
 func send[T any](s *stream, values ...T) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	enc := json.NewEncoder(&s.buf)
-	enc.SetEscapeHTML(false)
 	for _, v := range values {
-		if err := enc.Encode(v); err != nil {
+		if err := s.write(&s.buf, v); err != nil {
 			return err
 		}
 		if s.buf.Len() >= chunk {

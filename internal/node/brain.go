@@ -19,6 +19,7 @@ import (
 	"lattice/api"
 	"lattice/app"
 	"lattice/cluster"
+	"lattice/events"
 	"lattice/internal/config"
 	"lattice/internal/pki"
 	"lattice/internal/run"
@@ -40,6 +41,7 @@ type brain struct {
 	store   *store.Store
 	sched   *scheduler.Scheduler
 	hub     *logs.Hub
+	journal *events.Journal
 	router  *router.Router
 	members *cluster.Cluster
 
@@ -69,6 +71,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		return nil, err
 	}
 	if b.store, err = store.Open(filepath.Join(dir, "brain.db")); err != nil {
+		return nil, err
+	}
+	if b.journal, err = events.Open(filepath.Join(dir, "events"), events.Limits{}, log.With("part", "events")); err != nil {
 		return nil, err
 	}
 	if b.apiLn, err = net.Listen("tcp", cfg.API); err != nil {
@@ -158,6 +163,7 @@ func (b *brain) gossip(local *config.CellConfig) (*cluster.Cluster, error) {
 
 // add adds the brain's parts to g, each after those it needs.
 func (b *brain) add(g *run.Group, members *cluster.Cluster) {
+	g.Add("events", b.journal.Run)
 	g.Add("gossip", members.Run)
 	g.Add("presence", b.keepPresence)
 	g.Add("gossip keys", b.keepKeys)
@@ -205,8 +211,8 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
-			Info: api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
-			Log:  log, Done: streams,
+			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
+			Events: b.journal, Log: log, Done: streams,
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),
 		ReadHeaderTimeout: 10 * time.Second,
