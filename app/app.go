@@ -35,6 +35,8 @@ type App struct {
 	MemoryMB  int               `json:"memory_mb"`           // MiB; 0: no limit
 	DiskMB    int               `json:"disk_mb"`             // MiB; 0: no limit
 	CPUWeight int               `json:"cpu_weight"`          // 1 to 100, relative to the other instances of the cell
+	CPUMilli  int               `json:"cpu_milli,omitempty"` // thousandths of a core that a cell must have left for it; 0: none. It is no limit
+	Rules     Rules             `json:"rules,omitzero"`      // where it may run
 	Ports     []int             `json:"ports,omitempty"`     // TCP ports the app listens on, the first is the primary; empty: the image's EXPOSE, lowest first, else DefaultPort
 	Check     Check             `json:"check"`               // is it alive; also decides, every StartupInterval, when a starting instance is healthy, unless Startup is there
 	Startup   *Check            `json:"startup,omitempty"`   // decides when a starting instance is healthy; nil: Check

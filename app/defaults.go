@@ -27,6 +27,7 @@ func (a App) WithDefaults() App {
 	if a.CPUWeight == 0 {
 		a.CPUWeight = DefaultCPUWeight
 	}
+	a.Rules = a.Rules.normal()
 	fill(&a.StartTimeout, DefaultStartTimeout)
 	fill(&a.StopGrace, DefaultStopGrace)
 	a.Check = a.Check.withDefaults()

@@ -138,6 +138,7 @@ type Resources struct {
 	MemoryMB   int `json:"memory_mb"` // MiB
 	DiskMB     int `json:"disk_mb"`   // MiB
 	Containers int `json:"containers"`
+	CPUMilli   int `json:"cpu_milli,omitempty"` // thousandths of a core
 }
 
 // A Status is an app with all that is known of its instances.

@@ -13,6 +13,7 @@ import (
 const (
 	MaxNameBytes    = 63       // a DNS label
 	MaxSizeMB       = 16 << 20 // of MemoryMB and DiskMB: 16 TiB
+	MaxCPUMilli     = 1_000_000
 	MaxPorts        = 100
 	MaxRoutes       = 100
 	MaxPathBytes    = 1 << 10   // of a route or a check
@@ -37,6 +38,7 @@ func (a App) Validate() error {
 	p.name(a.Name)
 	p.process(a)
 	p.resources(a)
+	p.rules(a)
 	p.ports(a.Ports)
 	p.checks(a)
 	p.env(a.Env)
@@ -128,6 +130,9 @@ func (p *problems) resources(a App) {
 	}
 	if a.DiskMB < 0 || a.DiskMB > MaxSizeMB {
 		p.add("disk is %d MiB: it can be 1 to %d, or 0 for no limit", a.DiskMB, MaxSizeMB)
+	}
+	if a.CPUMilli < 0 || a.CPUMilli > MaxCPUMilli {
+		p.add("%d thousandths of a core are to be kept free: it can be 0 to %d", a.CPUMilli, MaxCPUMilli)
 	}
 	if a.CPUWeight < 1 || a.CPUWeight > 100 {
 		p.add("the cpu weight is %d: it can be 1 to 100", a.CPUWeight)

@@ -1,144 +1,151 @@
 package scheduler
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"lattice/app"
 )
 
-// fleet is the cells with what is booked on them while a plan is made.
+const (
+	whole = 1 << 20 // the load of a cell that is full
+	// startWeight is what an instance that is starting adds to the load of a
+	// cell of middling size, as Diego has it.
+	startWeight = whole / 4
+)
+
+// fleet is the cells with what is booked on them.
 type fleet struct {
-	cells []*host // by ID
-	byID  map[string]*host
-	zones map[zoneApp]int // instances of an app in a zone
+	Options
+	cells    []*host // by ID
+	byID     map[string]*host
+	zones    []zone // by name
+	starting int    // on all cells
+	journal  []booking
+
+	choice
 }
 
-type zoneApp struct{ zone, app string }
+// A zone counts what is booked on its cells.
+type zone struct {
+	name       string
+	containers int
+}
 
 type host struct {
-	app.Cell                // Used is what is booked
-	apps     map[string]int // instances by app
+	app.Cell     // Used is what is booked
+	at       int // in fleet.cells
+	zone     int // in fleet.zones
+	starting int
 	tasks    int
-	moving   int // instances that are leaving because the cell is draining
+	moving   int    // instances that are leaving because the cell is draining
+	start    uint64 // the load of an instance that is starting
 }
 
-func newFleet(cells []app.Cell, leaving []Leaving) *fleet {
-	f := &fleet{byID: make(map[string]*host, len(cells)), zones: map[zoneApp]int{}}
+// A booking is room that is taken on a cell for as long as a plan is made.
+type booking struct {
+	h       *host
+	need    app.Resources
+	starts  int
+	isTasks int
+}
+
+func newFleet(cells []app.Cell, o Options) *fleet {
+	f := &fleet{Options: o, byID: make(map[string]*host, len(cells))}
 	for _, c := range cells {
-		h := &host{Cell: c, apps: map[string]int{}}
+		h := &host{Cell: c}
 		h.Used = app.Resources{}
 		f.cells = append(f.cells, h)
 		f.byID[c.ID] = h
 	}
 	slices.SortFunc(f.cells, func(a, b *host) int { return strings.Compare(a.ID, b.ID) })
-	for _, l := range leaving {
-		if h := f.byID[l.Cell]; h != nil {
-			h.Used.MemoryMB += l.MemoryMB
-			h.Used.DiskMB += l.DiskMB
-			h.Used.Containers++
-		}
+	memory := 0
+	for i, h := range f.cells {
+		h.at = i
+		memory += h.Capacity.MemoryMB
+		f.zones = append(f.zones, zone{name: h.Zone})
 	}
+	slices.SortFunc(f.zones, func(a, b zone) int { return strings.Compare(a.name, b.name) })
+	f.zones = slices.Compact(f.zones)
+	for _, h := range f.cells {
+		h.zone, _ = slices.BinarySearchFunc(f.zones, h.Zone, func(z zone, name string) int { return strings.Compare(z.name, name) })
+		// A start is a smaller thing for a larger cell.
+		h.start = startWeight * uint64(memory) / uint64(max(1, h.Capacity.MemoryMB)*len(f.cells))
+	}
+	f.choice = newChoice(f)
 	return f
 }
 
-func (f *fleet) take(h *host, a *app.App) {
-	h.book(a)
-	h.apps[a.Name]++
-	f.zones[zoneApp{h.Zone, a.Name}]++
+// needs is what an instance of a takes.
+func needs(a *app.App) app.Resources {
+	return app.Resources{MemoryMB: a.MemoryMB, DiskMB: a.DiskMB, CPUMilli: a.CPUMilli, Containers: 1}
 }
 
-func (f *fleet) takeTask(h *host, a *app.App) {
-	h.book(a)
-	h.tasks++
+// book takes room, or gives it back if times is -1.
+func (f *fleet) book(h *host, need app.Resources, times int) {
+	h.Used.MemoryMB += times * need.MemoryMB
+	h.Used.DiskMB += times * need.DiskMB
+	h.Used.CPUMilli += times * need.CPUMilli
+	h.Used.Containers += times * need.Containers
+	f.zones[h.zone].containers += times * need.Containers
 }
 
-func (h *host) book(a *app.App) {
-	h.Used.MemoryMB += a.MemoryMB
-	h.Used.DiskMB += a.DiskMB
-	h.Used.Containers++
+func (f *fleet) begin(h *host, times int) {
+	h.starting += times
+	f.starting += times
 }
 
-// best returns the cell to take for one more instance of a, or nil.
-func (f *fleet) best(a *app.App) *host {
-	var best *host
-	for _, h := range f.cells {
-		if h.State == app.CellAlive && !h.Draining && h.lacks(a) == "" && (best == nil || f.rank(h, best, a) < 0) {
-			best = h
-		}
+// try takes room until undo.
+func (f *fleet) try(b booking) {
+	f.book(b.h, b.need, 1)
+	f.begin(b.h, b.starts)
+	b.h.tasks += b.isTasks
+	f.journal = append(f.journal, b)
+}
+
+// undo gives back all that try took.
+func (f *fleet) undo() {
+	for _, b := range f.journal {
+		f.book(b.h, b.need, -1)
+		f.begin(b.h, -b.starts)
+		b.h.tasks -= b.isTasks
 	}
-	return best
+	f.journal = f.journal[:0]
 }
 
-// bestForTask returns the cell to take for a task, or nil.
-func (f *fleet) bestForTask(a *app.App) *host {
-	var best *host
-	for _, h := range f.cells {
-		if h.State == app.CellAlive && !h.Draining && h.lacks(a) == "" && (best == nil || cmp.Or(cmp.Compare(h.tasks, best.tasks), cmp.Compare(h.load(), best.load())) < 0) {
-			best = h
-		}
+// braked reports whether as many are starting as may.
+func (f *fleet) braked() bool { return f.MaxStarts > 0 && f.starting >= f.MaxStarts }
+
+// open reports whether the cell takes new instances.
+func (h *host) open() bool { return h.State == app.CellAlive && !h.Draining }
+
+// load is the mean share of what is booked and, unless told to pack, of what is
+// starting.
+func (f *fleet) load(h *host) uint64 {
+	if f.Pack {
+		return uint64(h.at) // the first cell that has room
 	}
-	return best
+	return h.share() + uint64(h.starting)*h.start
 }
 
-func (f *fleet) rank(x, y *host, a *app.App) int {
-	return cmp.Or(
-		cmp.Compare(f.zones[zoneApp{x.Zone, a.Name}], f.zones[zoneApp{y.Zone, a.Name}]),
-		cmp.Compare(x.apps[a.Name], y.apps[a.Name]),
-		cmp.Compare(x.load(), y.load()),
-	)
+// share is the mean share of what is booked, of whole.
+func (h *host) share() uint64 {
+	of := func(used, all int) uint64 { return uint64(max(0, used)) * whole / uint64(max(1, all)) }
+	u, c := &h.Used, &h.Capacity
+	return (of(u.MemoryMB, c.MemoryMB) + of(u.DiskMB, c.DiskMB) + of(u.CPUMilli, c.CPUMilli) + of(u.Containers, c.Containers)) / 4
 }
 
-// load is the mean share of what is booked, 0 to 1.
-func (h *host) load() float64 {
-	share := func(used, of int) float64 { return float64(used) / float64(max(of, 1)) }
-	return (share(h.Used.MemoryMB, h.Capacity.MemoryMB) + share(h.Used.DiskMB, h.Capacity.DiskMB) +
-		share(h.Used.Containers, h.Capacity.Containers)) / 3
+// free returns what h has left, its slots being bounded by how many instances
+// may be starting on it.
+func (f *fleet) free(h *host) room {
+	slots := h.Capacity.Containers - h.Used.Containers
+	if f.MaxStartsPerCell > 0 {
+		slots = min(slots, f.MaxStartsPerCell-h.starting)
+	}
+	return room{int32(h.Capacity.MemoryMB - h.Used.MemoryMB), int32(h.Capacity.DiskMB - h.Used.DiskMB),
+		int32(h.Capacity.CPUMilli - h.Used.CPUMilli), int32(slots)}
 }
 
-// lacks says what h has too little of for a, or "".
-func (h *host) lacks(a *app.App) string {
-	switch {
-	case h.Capacity.Containers-h.Used.Containers < 1:
-		return fmt.Sprintf("runs its %d containers", h.Capacity.Containers)
-	case h.Capacity.MemoryMB-h.Used.MemoryMB < a.MemoryMB:
-		return fmt.Sprintf("has %d of %d MiB memory free", max(0, h.Capacity.MemoryMB-h.Used.MemoryMB), h.Capacity.MemoryMB)
-	case h.Capacity.DiskMB-h.Used.DiskMB < a.DiskMB:
-		return fmt.Sprintf("has %d of %d MiB disk free", max(0, h.Capacity.DiskMB-h.Used.DiskMB), h.Capacity.DiskMB)
-	}
-	return ""
-}
-
-// explained is how many cells a refusal names.
-const explained = 5
-
-// explain says why a fits on no cell.
-func (f *fleet) explain(a *app.App) string {
-	if len(f.cells) == 0 {
-		return "no cell has joined yet"
-	}
-	need := fmt.Sprintf("needs %d MiB memory", a.MemoryMB)
-	if a.DiskMB > 0 {
-		need += fmt.Sprintf(" and %d MiB disk", a.DiskMB)
-	}
-	var why []string
-	for i, h := range f.cells {
-		if i == explained {
-			why = append(why, fmt.Sprintf("and %d more cells", len(f.cells)-i))
-			break
-		}
-		switch {
-		case h.State == app.CellSuspect:
-			why = append(why, h.ID+" does not answer")
-		case h.State == app.CellDead:
-			why = append(why, h.ID+" is dead")
-		case h.Draining:
-			why = append(why, h.ID+" is draining")
-		default:
-			why = append(why, h.ID+" "+h.lacks(a))
-		}
-	}
-	return need + ": " + strings.Join(why, "; ")
+func toRoom(r app.Resources) room {
+	return room{int32(r.MemoryMB), int32(r.DiskMB), int32(r.CPUMilli), int32(r.Containers)}
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,15 +18,25 @@ type Facts struct {
 	Tasks     []Task    // that have not ended
 	Cells     []app.Cell
 	Orders    map[string]app.CellOrder // by cell; only of draining ones
+	Images    map[string][]string      // by cell: names of images that it has; may be incomplete
+	Options
+}
+
+// Options say how to choose cells.
+type Options struct {
+	Pack             bool // fill one cell after the other, instead of all evenly
+	MaxStarts        int  // instances and tasks that may be starting at the same time; 0: any number
+	MaxStartsPerCell int
 }
 
 // A Placed is a placement with what is known of its instance.
 type Placed struct {
 	app.Placement
-	Health  Health
-	Crashes int
-	Reason  string // of the last crash
-	Busy    bool   // requests may be open, or may still come because routers have not dropped it yet
+	Health   Health
+	Starting bool // it has neither come up nor failed yet, and has not taken very long
+	Crashes  int
+	Reason   string // of the last crash
+	Busy     bool   // requests may be open, or may still come because routers have not dropped it yet
 }
 
 // Health is whether an instance can serve.
@@ -47,9 +58,10 @@ type Leaving struct {
 // A Task is one that has a cell, or waits for one. It stays where it is: when
 // its cell is gone, it is for others to say what becomes of it.
 type Task struct {
-	Name string
-	Spec *app.App
-	Cell string // empty: waits for a cell
+	Name     string
+	Spec     *app.App
+	Cell     string // empty: waits for a cell
+	Starting bool   // as Placed.Starting
 }
 
 // A TaskPlacement is a task that gets its cell.
@@ -71,6 +83,7 @@ type Refusal struct {
 	App    string // empty: it is a task
 	Index  int
 	Task   string
+	Waits  bool // there is room: it only waits until fewer are starting
 	Reason string
 }
 
@@ -91,106 +104,54 @@ type Turn struct {
 // healthy is taken away before its successor serves, except by the strategy
 // Recreate.
 //
-// Of the alive cells with room it takes the zone with the fewest instances of
-// the app, then the cell with the fewest, then the one least used (mean of
-// memory, disk and container share), then the lowest ID. Missing instances come
-// before replacements, the first instance of every app before tasks, these
-// before any second one, larger before smaller. Equal input in any order gives equal output.
-func Plan(facts Facts) Decision {
-	p := planner{Facts: facts, fleet: newFleet(facts.Cells, facts.Leaving)}
-	for _, g := range p.groups() {
-		p.settle(g)
+// Of the alive cells with room that the app's rules admit it takes the zone
+// with the fewest instances of the app, then the cell with the fewest, then the
+// one with the most preferred labels, then the least loaded (mean of memory,
+// disk, cpu and container share, and a quarter for each instance that is
+// starting), then the lowest ID; an image that is there already outweighs 3 %
+// of load. Missing instances come before replacements, the first instance of
+// every app before tasks, these before any second one, larger before smaller.
+// Equal input in any order gives equal output.
+//
+// A placement costs about as much on few cells as on many, and however many
+// instances there are.
+func Plan(facts Facts) Decision { return newPlannerOf(facts).Plan(facts.Tasks) }
+
+// newPlannerOf returns a Planner that was told all facts but the tasks.
+func newPlannerOf(facts Facts) *Planner {
+	p := NewPlanner(facts.Options, facts.Revisions)
+	p.SetCells(facts.Cells, facts.Orders)
+	p.SetImages(facts.Images)
+	leaving := map[string]app.Resources{}
+	for _, l := range facts.Leaving {
+		r := leaving[l.Cell]
+		leaving[l.Cell] = app.Resources{MemoryMB: r.MemoryMB + l.MemoryMB, DiskMB: r.DiskMB + l.DiskMB, Containers: r.Containers + 1}
 	}
-	waiting := p.tasks()
-	rankWishes(p.missing)
-	first, _ := slices.BinarySearchFunc(p.missing, 1, func(w wish, index int) int { return cmp.Compare(min(w.index, 1), index) })
-	p.place(p.missing[:first])
-	p.placeTasks(waiting)
-	p.place(p.missing[first:])
-	p.place(p.affordable())
-	return p.d
-}
-
-type planner struct {
-	Facts
-	fleet *fleet
-	d     Decision
-
-	missing  []wish // indices without a placement
-	replaced []wish // indices whose placement is not good
-}
-
-// A wish is an instance to be placed.
-type wish struct {
-	group *group
-	spec  *app.App
-	index int
-	from  *host // the draining cell it shall leave, if that is the only reason
-}
-
-// A group is an app with its placements by index.
-type group struct {
-	app    *app.App // nil: it was removed
-	slots  map[int][]*Placed
-	moving int  // indices that are changing to another revision
-	stale  bool // a placement of another revision is left
-}
-
-// groups sorts the placements by app and index, books their room, and drops
-// those that are on dead cells or of no app. It returns the apps by name.
-func (p *planner) groups() []*group {
-	byName := make(map[string]*group, len(p.Apps))
-	all := make([]*group, 0, len(p.Apps))
-	for i := range p.Apps {
-		g := &group{app: &p.Apps[i], slots: map[int][]*Placed{}}
-		byName[g.app.Name] = g
-		all = append(all, g)
+	for cell, r := range leaving {
+		p.SetLeaving(cell, r)
 	}
-	slices.SortFunc(all, func(a, b *group) int { return strings.Compare(a.app.Name, b.app.Name) })
-	placed := make([]*Placed, len(p.Placed))
-	for i := range p.Placed {
-		placed[i] = &p.Placed[i]
-	}
-	slices.SortFunc(placed, func(a, b *Placed) int {
-		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), a.At.Compare(b.At), strings.Compare(a.ID, b.ID))
-	})
-	for _, x := range placed {
-		g, c := byName[x.App], p.fleet.byID[x.Cell]
-		if g == nil || c == nil || c.State == app.CellDead {
-			p.d.Stop = append(p.d.Stop, x.Placement)
-			continue
+	placed := slices.Clone(facts.Placed)
+	slices.SortFunc(placed, func(a, b Placed) int { return cmp.Or(strings.Compare(a.App, b.App), comparePlaced(a, b)) })
+	of := map[string][]Placed{}
+	for len(placed) > 0 {
+		name, n := placed[0].App, 1
+		for n < len(placed) && placed[n].App == name {
+			n++
 		}
-		p.fleet.take(c, p.spec(x.App, x.Revision, g.app))
-		g.slots[x.Index] = append(g.slots[x.Index], x)
+		of[name], placed = placed[:n:n], placed[n:]
 	}
-	return all
+	for i := range facts.Apps {
+		a := &facts.Apps[i]
+		p.SetApp(a.Name, a, of[a.Name])
+		delete(of, a.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		p.SetApp(name, nil, of[name])
+	}
+	return p
 }
 
-// spec returns the app as it was at a revision; without such, as it is now.
-func (p *planner) spec(name string, revision uint64, now *app.App) *app.App {
-	if a, ok := p.Revisions[app.RevisionKey{App: name, Number: revision}]; ok {
-		return a
-	}
-	return now
-}
-
-// place finds cells for wishes, most important first.
-func (p *planner) place(ws []wish) {
-	for _, w := range ws {
-		c := p.fleet.best(w.spec)
-		if c == nil {
-			p.d.Refused = append(p.d.Refused, Refusal{App: w.spec.Name, Index: w.index, Reason: p.fleet.explain(w.spec)})
-			continue
-		}
-		p.fleet.take(c, w.spec)
-		p.d.Start = append(p.d.Start, app.Placement{App: w.spec.Name, Index: w.index, Cell: c.ID, Revision: w.spec.Revision})
-	}
-}
-
-// rankWishes sorts wishes by importance.
-func rankWishes(ws []wish) {
-	slices.SortFunc(ws, func(a, b wish) int {
-		return cmp.Or(cmp.Compare(min(a.index, 1), min(b.index, 1)), cmp.Compare(b.spec.MemoryMB, a.spec.MemoryMB),
-			strings.Compare(a.spec.Name, b.spec.Name), cmp.Compare(a.index, b.index))
-	})
+// comparePlaced orders the placements of an app: by index, the oldest first.
+func comparePlaced(a, b Placed) int {
+	return cmp.Or(cmp.Compare(a.Index, b.Index), a.At.Compare(b.At), strings.Compare(a.ID, b.ID))
 }

@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -17,19 +18,39 @@ type world struct {
 	apps   []app.App
 	cells  []app.Cell
 	placed []scheduler.Placed
+	tasks  []scheduler.Task
 	round  int
+
+	options scheduler.Options
+	planner *scheduler.Planner // is told only what has changed
+	told    map[string]string
+	specs   map[app.RevisionKey]*app.App
 }
 
 // TestPlanHolds lets cells die, drain and come back, instances fall ill and
-// recover, and apps change at random, and checks what must hold after every plan.
+// recover, and apps and tasks change at random, and checks what must hold after
+// every plan.
 func TestPlanHolds(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	w := &world{r: rand.New(rand.NewPCG(seed, 0))}
-	for i := range 12 {
-		w.cells = append(w.cells, in(cell(fmt.Sprintf("c%02d", i), 256+w.r.IntN(2048)), fmt.Sprint("z", i%3)))
+	for name, o := range map[string]scheduler.Options{
+		"spread": {}, "pack": {Pack: true}, "braked": {MaxStarts: 9, MaxStartsPerCell: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			holds(t, seed, o)
+		})
 	}
-	for w.round = range 2000 {
+}
+
+func holds(t *testing.T, seed uint64, o scheduler.Options) {
+	w := &world{r: rand.New(rand.NewPCG(seed, 0)), options: o, told: map[string]string{}, specs: map[app.RevisionKey]*app.App{}}
+	w.planner = scheduler.NewPlanner(o, w.specs)
+	for i := range 12 {
+		c := in(cell(fmt.Sprintf("c%02d", i), 256+w.r.IntN(2048)), fmt.Sprint("z", i%3))
+		c.Capacity.CPUMilli, c.Labels = 4000, map[string]string{"disk": []string{"ssd", "hdd"}[i%2]}
+		w.cells = append(w.cells, c)
+	}
+	for w.round = range 1500 {
 		w.disturb()
 		w.settle(t)
 	}
@@ -42,7 +63,7 @@ func TestPlanHolds(t *testing.T) {
 func (w *world) settle(t *testing.T) {
 	t.Helper()
 	for range 4 {
-		d := plan(w.apps, w.placed, w.cells)
+		d := w.plan(t)
 		if len(d.Start)+len(d.Stop)+len(d.Rollouts) == 0 {
 			return
 		}
@@ -51,13 +72,64 @@ func (w *world) settle(t *testing.T) {
 		w.checkRoom(t)
 		w.shuffle()
 	}
-	t.Fatalf("round %d: plans come to no end: %s", w.round, show(plan(w.apps, w.placed, w.cells)))
+	t.Fatalf("round %d: plans come to no end: %s", w.round, show(w.plan(t)))
+}
+
+// plan plans twice: with all facts, and with what has changed since the last
+// plan. Both must come to the same.
+func (w *world) plan(t *testing.T) scheduler.Decision {
+	t.Helper()
+	f := facts(w.apps, w.placed, w.cells)
+	f.Tasks, f.Options = w.tasks, w.options
+	d := scheduler.Plan(f)
+	clear(w.specs)
+	maps.Copy(w.specs, f.Revisions)
+	w.planner.SetCells(w.cells, nil)
+	now := map[string]string{}
+	for _, p := range w.placed {
+		now[p.App] = ""
+	}
+	for _, a := range w.apps {
+		now[a.Name] = ""
+	}
+	for name := range w.told {
+		now[name] = ""
+	}
+	for name := range now {
+		a, placed := w.app(name), w.placedOf(name)
+		if now[name] = fmt.Sprintf("%+v %+v", a, placed); a != nil && a.Rollout != nil {
+			now[name] += fmt.Sprintf("%+v", *a.Rollout)
+		}
+		if now[name] == w.told[name] {
+			continue
+		}
+		if a != nil {
+			c := *a
+			a = &c
+		}
+		w.planner.SetApp(name, a, placed)
+	}
+	w.told = now
+	if got, want := show(w.planner.Plan(w.tasks)), show(d); got != want {
+		t.Fatalf("round %d: by what has changed: %s\nby all facts: %s", w.round, got, want)
+	}
+	return d
+}
+
+func (w *world) placedOf(name string) (ps []scheduler.Placed) {
+	for _, p := range w.placed {
+		if p.App == name {
+			ps = append(ps, p)
+		}
+	}
+	return ps
 }
 
 func (w *world) disturb() {
 	switch w.r.IntN(6) {
 	case 0:
-		w.apps = append(w.apps, app.App{Name: fmt.Sprint("app", w.round), Revision: 1, Instances: w.r.IntN(6), MemoryMB: w.r.IntN(300), DiskMB: w.r.IntN(100)})
+		w.apps = append(w.apps, app.App{Name: fmt.Sprint("app", w.round), Revision: 1, Instances: w.r.IntN(6), MemoryMB: w.r.IntN(300), DiskMB: w.r.IntN(100),
+			CPUMilli: w.r.IntN(1000), Rules: w.rules()})
 	case 1:
 		if a := w.any(); a != nil {
 			a.Instances = w.r.IntN(8)
@@ -78,12 +150,38 @@ func (w *world) disturb() {
 			w.placed[w.r.IntN(len(w.placed))].Replace = true
 		}
 	}
+	if w.r.IntN(3) == 0 {
+		w.tasks = append(w.tasks, scheduler.Task{Name: fmt.Sprint("task", w.round), Spec: &app.App{MemoryMB: w.r.IntN(200), Rules: w.rules()}})
+	}
+	w.tasks = slices.DeleteFunc(w.tasks, func(scheduler.Task) bool { return w.r.IntN(8) == 0 })
+	for i := range w.tasks {
+		w.tasks[i].Starting = w.tasks[i].Starting && w.r.IntN(2) == 0
+	}
 	c := &w.cells[w.r.IntN(len(w.cells))]
 	states := []app.CellState{app.CellAlive, app.CellAlive, app.CellSuspect, app.CellDead}
 	c.State, c.Draining = states[w.r.IntN(len(states))], w.r.IntN(4) == 0
 	for i := range w.placed {
 		w.progress(&w.placed[i])
 	}
+}
+
+// rules returns what some apps want of their cells.
+func (w *world) rules() (r app.Rules) {
+	switch w.r.IntN(12) {
+	case 0:
+		r.Require = map[string]string{"disk": "ssd"}
+	case 1:
+		r.Zones = []string{"z0", "z2"}
+	case 2:
+		r.OnePerCell = true
+	case 3:
+		if a := w.any(); a != nil {
+			r.Avoid = []string{a.Name}
+		}
+	case 4:
+		r.Prefer = map[string]string{"disk": app.AnyValue, "gpu": "1"}
+	}
+	return r
 }
 
 // progress lets an instance start, fall ill, or become idle.
@@ -94,6 +192,7 @@ func (w *world) progress(p *scheduler.Placed) {
 	case w.r.IntN(20) == 0:
 		p.Health, p.Crashes, p.Reason = scheduler.Ill, p.Crashes+1, "exited with code 1"
 	}
+	p.Starting = p.Starting && p.Health != scheduler.Healthy && w.r.IntN(2) == 0
 	p.Busy = w.r.IntN(3) > 0
 }
 
@@ -116,7 +215,11 @@ func (w *world) apply(d scheduler.Decision) {
 	w.placed = slices.DeleteFunc(w.placed, func(p scheduler.Placed) bool { return slices.Contains(d.Stop, p.Placement) })
 	for _, p := range d.Start {
 		p.ID, p.At = fmt.Sprint(w.round, p.App, p.Index), time.Unix(int64(w.round), 0)
-		w.placed = append(w.placed, scheduler.Placed{Placement: p, Busy: true})
+		w.placed = append(w.placed, scheduler.Placed{Placement: p, Starting: true, Busy: true})
+	}
+	for _, p := range d.Tasks {
+		i := slices.IndexFunc(w.tasks, func(t scheduler.Task) bool { return t.Name == p.Name })
+		w.tasks[i].Cell, w.tasks[i].Starting = p.Cell, true
 	}
 	for _, t := range d.Rollouts {
 		a := w.app(t.App)
@@ -154,20 +257,61 @@ func (w *world) stateOf(id string) app.CellState {
 	return w.cells[slices.IndexFunc(w.cells, func(c app.Cell) bool { return c.ID == id })].State
 }
 
+// checkRoom: no cell is overbooked, has apps that don't go together, or starts
+// too many at a time.
 func (w *world) checkRoom(t *testing.T) {
 	t.Helper()
+	all := 0
 	for _, c := range w.cells {
 		var used app.Resources
+		starting, on := 0, map[string]int{}
+		take := func(a *app.App, starts bool) {
+			used.MemoryMB += a.MemoryMB
+			used.DiskMB += a.DiskMB
+			used.CPUMilli += a.CPUMilli
+			used.Containers++
+			if starts {
+				starting++
+			}
+		}
 		for _, p := range w.placed {
 			if p.Cell == c.ID {
 				a := w.app(p.App)
-				used.MemoryMB += a.MemoryMB
-				used.DiskMB += a.DiskMB
-				used.Containers++
+				take(a, p.Starting)
+				w.checkRules(t, p, a.Rules, c)
+				on[p.App]++
 			}
 		}
-		if used.MemoryMB > c.Capacity.MemoryMB || used.DiskMB > c.Capacity.DiskMB || used.Containers > c.Capacity.Containers {
-			t.Fatalf("round %d: cell %s is overbooked: %+v of %+v", w.round, c.ID, used, c.Capacity)
+		for _, task := range w.tasks {
+			if task.Cell == c.ID {
+				take(task.Spec, task.Starting)
+			}
+		}
+		all += starting
+		if of := c.Capacity; used.MemoryMB > of.MemoryMB || used.DiskMB > of.DiskMB || used.CPUMilli > of.CPUMilli || used.Containers > of.Containers {
+			t.Fatalf("round %d: cell %s is overbooked: %+v of %+v", w.round, c.ID, used, of)
+		}
+		if most := w.options.MaxStartsPerCell; most > 0 && starting > most {
+			t.Fatalf("round %d: on cell %s %d are starting", w.round, c.ID, starting)
+		}
+	}
+	if most := w.options.MaxStarts; most > 0 && all > most {
+		t.Fatalf("round %d: %d are starting", w.round, all)
+	}
+}
+
+func (w *world) checkRules(t *testing.T, p scheduler.Placed, r app.Rules, c app.Cell) {
+	t.Helper()
+	if !r.Admits(c) {
+		t.Fatalf("round %d: %s/%d is on %s, which its rules don't admit: %s", w.round, p.App, p.Index, c.ID, r.Lacking(c))
+	}
+	for _, q := range w.placed {
+		switch {
+		case q.Cell != p.Cell:
+		case slices.Contains(r.Avoid, q.App):
+			t.Fatalf("round %d: %s/%d is on one cell with %s", w.round, p.App, p.Index, q.App)
+		case r.OnePerCell && q.App == p.App && q.Index != p.Index:
+			t.Fatalf("round %d: %s/%d is on one cell with instance %d", w.round, p.App, p.Index, q.Index)
 		}
 	}
 }
@@ -183,24 +327,36 @@ func (w *world) shuffle() {
 func (w *world) calm(t *testing.T) {
 	for i := range w.cells {
 		w.cells[i].State, w.cells[i].Draining, w.cells[i].Capacity.MemoryMB = app.CellAlive, false, 1<<20
-		w.cells[i].Capacity.DiskMB = 1 << 20
+		w.cells[i].Capacity.DiskMB, w.cells[i].Capacity.CPUMilli = 1<<20, 1<<20
 	}
+	var d scheduler.Decision
 	for w.round = range 200 {
 		for i := range w.placed {
-			w.placed[i].Health, w.placed[i].Busy = scheduler.Healthy, false
+			w.placed[i].Health, w.placed[i].Busy, w.placed[i].Starting = scheduler.Healthy, false, false
 		}
-		w.apply(plan(w.apps, w.placed, w.cells))
+		for i := range w.tasks {
+			w.tasks[i].Starting = false
+		}
+		d = w.plan(t)
+		w.apply(d)
+	}
+	refused := map[string]bool{} // the rules of some can't be kept
+	for _, r := range d.Refused {
+		refused[r.App], refused[fmt.Sprint(r.App, r.Index)] = true, true
+		if a := w.app(r.App); r.Waits || a != nil && !a.Rules.Any() {
+			t.Errorf("%s/%d is refused when all has healed: %s", r.App, r.Index, r.Reason)
+		}
 	}
 	count := map[string]int{}
 	for _, p := range w.placed {
 		count[fmt.Sprint(p.App, p.Index)]++
 	}
 	for _, a := range w.apps {
-		if a.Rollout != nil && a.Rollout.State == app.RolloutRunning {
+		if a.Rollout != nil && a.Rollout.State == app.RolloutRunning && !refused[a.Name] {
 			t.Errorf("%s: the rollout never ends", a.Name)
 		}
 		for i := range a.Instances {
-			if n := count[fmt.Sprint(a.Name, i)]; n != 1 {
+			if n := count[fmt.Sprint(a.Name, i)]; n != 1 && !refused[fmt.Sprint(a.Name, i)] {
 				t.Errorf("%s/%d is placed %d times when all has healed", a.Name, i, n)
 			}
 		}

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// tasks books the room of the tasks that have a cell and returns those that
-// wait for one, larger before smaller. Room is booked by cells that are there,
+// bookTasks books the room of the tasks that have a cell and returns those that
+// wait for one, larger before smaller. Room is booked on cells that are there,
 // whatever their state.
-func (p *planner) tasks() []*Task {
+func (p *Planner) bookTasks(tasks []Task) []*Task {
 	var waiting []*Task
-	for i := range p.Tasks {
-		switch t := &p.Tasks[i]; {
+	for i := range tasks {
+		switch t := &tasks[i]; {
 		case t.Cell == "":
 			waiting = append(waiting, t)
 		case p.fleet.byID[t.Cell] != nil:
-			p.fleet.takeTask(p.fleet.byID[t.Cell], t.Spec)
+			p.fleet.try(booking{h: p.fleet.byID[t.Cell], need: needs(t.Spec), starts: toInt(t.Starting), isTasks: 1})
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *Task) int {
@@ -26,14 +26,28 @@ func (p *planner) tasks() []*Task {
 }
 
 // placeTasks finds cells for tasks, in this order.
-func (p *planner) placeTasks(tasks []*Task) {
+func (p *Planner) placeTasks(tasks []*Task) {
 	for _, t := range tasks {
-		c := p.fleet.bestForTask(t.Spec)
-		if c == nil {
-			p.d.Refused = append(p.d.Refused, Refusal{Task: t.Name, Reason: p.fleet.explain(t.Spec)})
-			continue
+		p.fleet.enter(t.Spec, true)
+		for _, other := range t.Spec.Rules.Avoid {
+			p.fleet.shun(p.groups[other])
 		}
-		p.fleet.takeTask(c, t.Spec)
-		p.d.Tasks = append(p.d.Tasks, TaskPlacement{Name: t.Name, Cell: c.ID})
+		p.placeTask(t)
+		p.fleet.leave()
 	}
+}
+
+func (p *Planner) placeTask(t *Task) {
+	h := (*host)(nil)
+	if !p.fleet.braked() {
+		h = p.fleet.best(nil)
+	}
+	if h == nil {
+		r := p.why(t.Spec)
+		p.d.Refused = append(p.d.Refused, Refusal{Task: t.Name, Waits: r.waits, Reason: r.reason})
+		return
+	}
+	p.fleet.try(booking{h: h, need: needs(t.Spec), starts: 1, isTasks: 1})
+	p.fleet.take(h)
+	p.d.Tasks = append(p.d.Tasks, TaskPlacement{Name: t.Name, Cell: h.ID})
 }

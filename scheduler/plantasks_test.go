@@ -1,8 +1,6 @@
 package scheduler_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"lattice/app"
@@ -28,16 +26,12 @@ func TestPlanTasks(t *testing.T) {
 		{"is no business of a plan when its cell is gone", nil, []scheduler.Task{task("x", 1, "gone")}, two, ""},
 		{"takes room", apps(web(1)), []scheduler.Task{task("x", 300, "a")}, two, "start web/0@b"},
 		{"after first instances, before second ones", apps(web(3)), []scheduler.Task{task("x", 256, "")}, two[:1],
-			"start web/0@a, task x@a"},
-		{"larger first", nil, []scheduler.Task{task("x", 200, ""), task("y", 512, "")}, two[:1], "task y@a"},
+			"start web/0@a, task x@a, refuse web/1: needs 256 MiB memory; a has 0 MiB memory free, refuse web/2: needs 256 MiB memory; a has 0 MiB memory free"},
+		{"larger first", nil, []scheduler.Task{task("x", 200, ""), task("y", 512, "")}, two[:1], "task y@a, refuse task x: needs 200 MiB memory; a has 0 MiB memory free"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := scheduler.Plan(scheduler.Facts{Apps: c.apps, Tasks: c.tasks, Cells: c.cells})
-			got := show(scheduler.Decision{Start: d.Start, Stop: d.Stop})
-			for _, p := range d.Tasks {
-				got = strings.TrimPrefix(got+fmt.Sprintf(", task %s@%s", p.Name, p.Cell), ", ")
-			}
-			if got != c.want {
+			if got := show(d); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})

@@ -2,8 +2,7 @@ package scheduler
 
 import (
 	"fmt"
-	"maps"
-	"slices"
+	"iter"
 
 	"lattice/app"
 )
@@ -13,39 +12,77 @@ import (
 const failedCrashes = 2
 
 // settle decides what stays, what goes and what is missing of one app.
-func (p *planner) settle(g *group) {
+func (p *Planner) settle(g *group) {
+	g.moving, g.stale, g.calm = 0, false, true
+	if g.app == nil {
+		for _, x := range g.placed {
+			p.d.Stop = append(p.d.Stop, x.Placement)
+		}
+		g.calm = false
+		return
+	}
 	if turn, ok := g.failure(); ok {
+		g.calm = false
 		p.d.Rollouts = append(p.d.Rollouts, turn)
 	}
-	wanted := g.app.Wanted()
-	for _, i := range slices.Sorted(maps.Keys(g.slots)) {
-		if i >= wanted {
-			p.drop(g.slots[i])
-		} else {
-			p.settleSlot(g, i, g.slots[i])
+	wanted, before, next := g.app.Wanted(), len(p.missing), 0
+	for index, all := range p.slots(g) {
+		if index >= wanted {
+			p.drop(g, all)
+			continue
 		}
+		p.lack(g, next, index)
+		next = index + 1
+		p.settleSlot(g, index, all)
 	}
-	for i := range wanted {
-		if len(g.slots[i]) == 0 {
-			p.missing = append(p.missing, wish{group: g, spec: p.target(g, i), index: i})
-		}
-	}
+	p.lack(g, next, wanted)
 	if g.recreating() && g.stale { // its old instances go first
-		p.missing = slices.DeleteFunc(p.missing, func(w wish) bool { return w.group == g })
+		p.missing = p.missing[:before]
 	}
 	if turn, ok := g.progress(p); ok {
+		g.calm = false
 		p.d.Rollouts = append(p.d.Rollouts, turn)
+	}
+}
+
+// slots goes through the indices that have placements on cells that are there,
+// and drops the other placements. What it yields is good until the next one.
+func (p *Planner) slots(g *group) iter.Seq2[int, []*Placed] {
+	return func(yield func(int, []*Placed) bool) {
+		for i := 0; i < len(g.placed); {
+			index := g.placed[i].Index
+			p.live = p.live[:0]
+			for ; i < len(g.placed) && g.placed[i].Index == index; i++ {
+				if g.hosts[i] != nil {
+					p.live = append(p.live, &g.placed[i])
+				} else {
+					g.calm = false
+					p.d.Stop = append(p.d.Stop, g.placed[i].Placement)
+				}
+			}
+			if len(p.live) > 0 && !yield(index, p.live) {
+				return
+			}
+		}
+	}
+}
+
+// lack notes that the indices from one to before another have no placement.
+func (p *Planner) lack(g *group, from, to int) {
+	for i := from; i < to; i++ {
+		g.calm = false
+		p.missing = append(p.missing, wish{group: g, spec: p.target(g, i), index: i})
 	}
 }
 
 // target returns the spec that the instance with this index shall have. Until
 // a canary is promoted only the first one gets the new revision.
-func (p *planner) target(g *group, index int) *app.App {
+func (p *Planner) target(g *group, index int) *app.App {
 	revision := g.app.Revision
 	if r := g.app.Rollout; r != nil && r.Strategy == app.Canary && index > 0 && !ended(r) {
 		revision = r.From
 	}
-	return p.spec(g.app.Name, revision, g.app)
+	return p.spec(g, revision)
 }
 
 func ended(r *app.Rollout) bool { return r.State == app.RolloutDone || r.State == app.RolloutFailed }
@@ -58,49 +95,52 @@ func (g *group) recreating() bool {
 
 // settleSlot decides about the placements of one index, of which there is at
 // least one.
-func (p *planner) settleSlot(g *group, index int, all []*Placed) {
+func (p *Planner) settleSlot(g *group, index int, all []*Placed) {
 	spec := p.target(g, index)
-	var good, old []*Placed
-	for _, x := range all {
+	old := 0 // all[:old] are not good
+	for i, x := range all {
 		if x.Revision != spec.Revision {
 			g.stale = true
 		}
-		if x.Revision == spec.Revision && !x.Replace && !p.fleet.byID[x.Cell].Draining {
-			good = append(good, x)
-		} else {
-			old = append(old, x)
+		if x.Revision != spec.Revision || x.Replace || p.fleet.byID[x.Cell].Draining {
+			copy(all[old+1:i+1], all[old:i])
+			all[old] = x
+			old++
 		}
 	}
+	olds, good := all[:old], all[old:]
 	switch {
 	case len(good) > 0:
 		keep := best(good)
-		p.drop(others(good, keep))
+		p.dropBut(g, good, keep)
 		if keep.Health == Healthy {
-			p.drop(old)
-			return
+			p.drop(g, olds)
+		} else {
+			p.wait(g, spec, olds)
 		}
-		p.wait(g, spec, old)
-	case g.recreating() && old[0].Revision != spec.Revision:
-		p.drop(old)
+	case g.recreating() && olds[0].Revision != spec.Revision:
+		p.drop(g, olds)
 	default:
-		keep := best(old)
-		p.drop(others(old, keep))
-		w := wish{group: g, spec: spec, index: index}
+		keep := best(olds)
+		p.dropBut(g, olds, keep)
+		w := wish{group: g, spec: spec, index: index, old: p.fleet.byID[keep.Cell]}
 		if keep.Revision == spec.Revision && !keep.Replace {
-			w.from = p.fleet.byID[keep.Cell]
+			w.from = w.old
 		}
+		g.calm = false
 		p.replaced = append(p.replaced, w)
 	}
 }
 
 // wait keeps the best of the old placements until the new one is healthy, and
 // counts the index as changing.
-func (p *planner) wait(g *group, spec *app.App, old []*Placed) {
+func (p *Planner) wait(g *group, spec *app.App, old []*Placed) {
 	if len(old) == 0 {
 		return
 	}
+	g.calm = false
 	keep := best(old)
-	p.drop(others(old, keep))
+	p.dropBut(g, old, keep)
 	if keep.Revision == spec.Revision && !keep.Replace {
 		p.fleet.byID[keep.Cell].moving++
 	} else {
@@ -110,17 +150,28 @@ func (p *planner) wait(g *group, spec *app.App, old []*Placed) {
 
 // best returns the placement to keep: the healthiest, then the oldest.
 func best(all []*Placed) *Placed {
-	return slices.MaxFunc(all, func(a, b *Placed) int { return int(a.Health) - int(b.Health) })
+	keep := all[0]
+	for _, x := range all[1:] {
+		if x.Health > keep.Health {
+			keep = x
+		}
+	}
+	return keep
 }
 
-func others(all []*Placed, keep *Placed) []*Placed {
-	return slices.DeleteFunc(slices.Clone(all), func(x *Placed) bool { return x == keep })
+func (p *Planner) dropBut(g *group, all []*Placed, keep *Placed) {
+	for i, x := range all {
+		if x != keep {
+			p.drop(g, all[i:i+1])
+		}
+	}
 }
 
 // drop lets go of placements: those that serve are first taken out of the
 // router, and stopped when their requests have ended.
-func (p *planner) drop(all []*Placed) {
+func (p *Planner) drop(g *group, all []*Placed) {
 	for _, x := range all {
+		g.calm = false
 		if x.Health == Healthy && x.Busy {
 			p.d.Retired = append(p.d.Retired, x.Placement)
 		} else {
@@ -131,7 +182,7 @@ func (p *planner) drop(all []*Placed) {
 
 // affordable returns the replacements that may start now without too many
 // changing at the same time.
-func (p *planner) affordable() []wish {
+func (p *Planner) affordable() []wish {
 	var now []wish
 	rankWishes(p.replaced)
 	for _, w := range p.replaced {
@@ -155,8 +206,8 @@ func (g *group) inFlight() int {
 	return max(1, g.app.Wanted()/4)
 }
 
-func (p *planner) drainInFlight(cell string) int {
-	if n := p.Orders[cell].MaxInFlight; n > 0 {
+func (p *Planner) drainInFlight(cell string) int {
+	if n := p.orders[cell].MaxInFlight; n > 0 {
 		return n
 	}
 	return app.DefaultDrainInFlight
@@ -168,11 +219,9 @@ func (g *group) failure() (Turn, bool) {
 	if r == nil || ended(r) || r.From == 0 {
 		return Turn{}, false
 	}
-	for _, i := range slices.Sorted(maps.Keys(g.slots)) {
-		for _, x := range g.slots[i] {
-			if x.Revision == r.To && x.Health == Ill && x.Crashes >= failedCrashes {
-				return Turn{g.app.Name, app.RolloutFailed, fmt.Sprintf("instance %d crashed %d times: %s", i, x.Crashes, x.Reason)}, true
-			}
+	for i, x := range g.placed {
+		if g.hosts[i] != nil && x.Revision == r.To && x.Health == Ill && x.Crashes >= failedCrashes {
+			return Turn{g.app.Name, app.RolloutFailed, fmt.Sprintf("instance %d crashed %d times: %s", x.Index, x.Crashes, x.Reason)}, true
 		}
 	}
 	return Turn{}, false
@@ -180,16 +229,23 @@ func (g *group) failure() (Turn, bool) {
 
 // progress tells that a rollout has come to its end, or a canary to the point
 // where a person must decide.
-func (g *group) progress(p *planner) (Turn, bool) {
+func (g *group) progress(p *Planner) (Turn, bool) {
 	r := g.app.Rollout
 	if r == nil || r.State != app.RolloutRunning {
 		return Turn{}, false
 	}
-	for i := range g.app.Wanted() {
-		all, spec := g.slots[i], p.target(g, i)
-		if len(all) != 1 || all[0].Revision != spec.Revision || all[0].Health != Healthy || all[0].Replace {
+	next := 0
+	for i, x := range g.placed {
+		switch {
+		case g.hosts[i] == nil || x.Index >= g.app.Wanted():
+			continue
+		case x.Index != next || x.Revision != p.target(g, next).Revision || x.Health != Healthy || x.Replace:
 			return Turn{}, false
 		}
+		next++
+	}
+	if next != g.app.Wanted() {
+		return Turn{}, false
 	}
 	state := app.RolloutDone
 	if r.Strategy == app.Canary && g.app.Wanted() > 1 {
