@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"errors"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -17,12 +19,14 @@ type Role string
 
 // The roles.
 const (
-	RoleUser Role = "user" // by token: everything but what follows
-	RoleJoin Role = "join" // by token: to become a cell
-	RoleCell Role = "cell" // by certificate: what is for this cell
+	RoleUser   Role = "user"   // by token or session: everything but what follows
+	RoleViewer Role = "viewer" // by token or session: to look at what is no secret
+	RoleJoin   Role = "join"   // by token: to become a cell
+	RoleCell   Role = "cell"   // by certificate: what is for this cell
 
 	roleAnyone Role = "anyone" // of a path, never of a caller
 	roleBoth   Role = "both"   // of a path, never of a caller: a user, and the cell itself
+	roleReader Role = "reader" // of a path, never of a caller: a user or a viewer
 )
 
 // Auth knows the callers. What it refuses is ErrUnauthorized and says why.
@@ -85,36 +89,86 @@ func (s *server) authorise(c *gin.Context) {
 		s.authoriseCell(c)
 		return
 	}
-	role, err := s.cfg.Auth.Role(token)
+	who, err := s.identify(c, token)
+	role := who.Role
 	switch {
+	case errors.Is(err, errForbidden):
+		s.fail(c, err)
+	case role != "":
+		s.authoriseUser(c, who, want, known)
 	case token == "" && want == RoleCell:
 		s.fail(c, app.Unauthorized("this is for cells only, which show the certificate that they got when they joined"))
 	case token == "" && verified(c) != nil:
 		s.fail(c, sayf(errForbidden, "the certificate of a cell does not open this: use a user's token"))
 	case token == "":
 		s.fail(c, app.Unauthorized("a token is needed: send it as Authorization: Bearer TOKEN"))
-	case err != nil:
-		s.fail(c, err)
-	case known && opens(role, want), c.FullPath() == "" && role == RoleUser: // of the latter the answer will be 404
+	default:
+		s.fail(c, cmp.Or(err, app.Unauthorized("the token is not known here")))
+	}
+}
+
+// identify tells who makes the request: by its token, or without one by the
+// session of its cookie. What a page of another site made a browser send is
+// errForbidden. It is nobody when the role is "".
+func (s *server) identify(c *gin.Context, token string) (Caller, error) {
+	if token != "" {
+		return s.bearer(token)
+	}
+	sess, ok := s.sessionOf(c.Request)
+	if !ok {
+		return Caller{}, nil
+	}
+	if err := sameSite(c.Request); err != nil {
+		return Caller{}, err
+	}
+	c.Set(callerKey, sess.ctx)
+	return sess.caller, nil
+}
+
+// authoriseUser lets somebody pass whose role opens the path.
+func (s *server) authoriseUser(c *gin.Context, who Caller, want Role, known bool) {
+	switch {
+	case known && opens(who.Role, want), c.FullPath() == "" && opens(who.Role, roleReader): // of the latter the answer will be 404
+		c.Set(whoKey, who)
+		if _, ok := c.Get(callerKey); !ok && who.Name != "" && !who.Since.IsZero() {
+			c.Set(callerKey, s.callers.in(who.Name))
+		}
 	case want == RoleCell:
 		s.fail(c, sayf(errForbidden, "this is for cells only, which show the certificate that they got when they joined"))
-	case role == RoleJoin:
+	case who.Role == RoleJoin:
 		s.fail(c, sayf(errForbidden, "a join token is only for cells that join: use a user's token"))
+	case who.Role == RoleViewer:
+		s.fail(c, sayf(errForbidden, "%s may look, but not do this: ask an admin", who.Name))
 	default:
 		s.fail(c, sayf(errForbidden, "this is for cells that join and wants a join token"))
 	}
 }
 
-// opens reports whether the role of a token opens a path for want.
+// opens reports whether the role of a caller opens a path for want.
 func opens(role, want Role) bool {
-	if want == roleBoth {
+	switch want {
+	case roleBoth:
 		return role == RoleUser
+	case roleReader:
+		return role == RoleUser || role == RoleViewer
+	case roleAnyone:
+		return false // was let in before
 	}
 	return role == want
 }
 
-// callerKey is where a request has the context of the cell that made it.
-const callerKey = "caller"
+// Where a request has the context of the cell or user that made it, and who
+// that user is.
+const (
+	callerKey = "caller"
+	whoKey    = "who"
+)
+
+// callerOf returns the user who makes the request; of others, nobody.
+func callerOf(c *gin.Context) Caller {
+	who, _ := c.Value(whoKey).(Caller)
+	return who
+}
 
 // authoriseCell lets a cell pass that speaks for itself.
 func (s *server) authoriseCell(c *gin.Context) {
@@ -129,8 +183,8 @@ func (s *server) authoriseCell(c *gin.Context) {
 	}
 }
 
-// caller returns the context of the cell that makes the request, which ends
-// when it must not go on; of others, one that never does.
+// caller returns the context of who makes the request, which ends when it must
+// not go on; of who has the admin token, one that never does.
 func caller(c *gin.Context) context.Context {
 	if in, ok := c.Value(callerKey).(context.Context); ok {
 		return in

@@ -120,6 +120,9 @@ func wanted(t reflect.Type) string {
 
 // answer sends v as JSON.
 func (s *server) answer(c *gin.Context, status int, v any) {
+	if hides(c) {
+		v = conceal(v)
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // nobody puts this into HTML, and people read it

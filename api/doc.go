@@ -3,7 +3,11 @@
 // table that turns errors into statuses and back.
 //
 // Every path is under /api/v1. A user sends "Authorization: Bearer TOKEN" and
-// may call everything except what is said to be for cells. A cell joins with a
+// may call everything except what is said to be for cells. One with the role of
+// a viewer may only GET, sees **** for values of environments, and neither users
+// nor tokens. A browser logs in for a session cookie, which does in place of a
+// token where no other site can be behind the request: with it, all but GET need
+// the header "X-Lattice: 1". A cell joins with a
 // join token and gets a certificate for it; with that, shown in TLS, it may call
 // the paths of its own ID and no others. GET /api/v1/ping is for everybody.
 //
@@ -30,6 +34,16 @@
 //	POST   /api/v1/strays/adopt         {"app":NAME} → []app.Instance that are managed now; "": all
 //	POST   /api/v1/strays/discard       {"app":NAME} → []app.Instance that will be stopped; "": all
 //	POST   /api/v1/cells/ID/revoke      → Revocation; puts the cell out of the cluster
+//	POST   /api/v1/session              LoginRequest → Session and its cookie; for everybody
+//	GET    /api/v1/session              Session: who asks
+//	DELETE /api/v1/session              204; logs out
+//	POST   /api/v1/session/link         → 201 LoginLink
+//	GET    /api/v1/live                 server-sent events of LiveState
+//	GET    /api/v1/history              Series; ?app=NAME or ?cell=ID
+//	GET    /api/v1/users                []UserStatus
+//	POST   /api/v1/users                UserRequest → 201 NewUser
+//	PUT    /api/v1/users/NAME           UserChange → NewUser; without a password another token
+//	DELETE /api/v1/users/NAME           204; what the user has open is closed
 //	GET    /api/v1/tokens               []TokenStatus, of join tokens
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204

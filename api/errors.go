@@ -20,6 +20,7 @@ var (
 	errTooLarge  = fmt.Errorf("too large: %w", app.ErrInvalid)
 	errMethod    = fmt.Errorf("method not allowed: %w", app.ErrInvalid)
 	errForbidden = fmt.Errorf("forbidden: %w", app.ErrUnauthorized)
+	errTooMany   = fmt.Errorf("too many: %w", app.ErrUnavailable)
 	errInternal  = errors.New("internal error")
 )
 
@@ -38,6 +39,7 @@ var kinds = []kind{
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too_large"},
 	{errMethod, http.StatusMethodNotAllowed, "method_not_allowed"},
 	{errForbidden, http.StatusForbidden, "forbidden"},
+	{errTooMany, http.StatusTooManyRequests, "too_many"},
 	{app.ErrUnauthorized, http.StatusUnauthorized, "unauthorized"},
 	{app.ErrInvalid, http.StatusUnprocessableEntity, "invalid"},
 	{app.ErrNotFound, http.StatusNotFound, "not_found"},

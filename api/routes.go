@@ -23,27 +23,39 @@ func (s *server) routes() []route {
 	const v1 = "/api/v1"
 	return []route{
 		{http.MethodGet, v1 + "/ping", roleAnyone, s.ping},
-		{http.MethodGet, v1 + "/info", RoleUser, s.info},
+		{http.MethodGet, v1 + "/info", roleReader, s.info},
 		{http.MethodPost, v1 + "/apps", RoleUser, s.createApp},
-		{http.MethodGet, v1 + "/apps", RoleUser, s.listApps},
-		{http.MethodGet, v1 + "/apps/:name", RoleUser, s.showApp},
+		{http.MethodGet, v1 + "/apps", roleReader, s.listApps},
+		{http.MethodGet, v1 + "/apps/:name", roleReader, s.showApp},
 		{http.MethodPut, v1 + "/apps/:name", RoleUser, s.updateApp},
 		{http.MethodPut, v1 + "/apps/:name/instances", RoleUser, s.scaleApp},
-		{http.MethodGet, v1 + "/apps/:name/revisions", RoleUser, s.listRevisions},
+		{http.MethodGet, v1 + "/apps/:name/revisions", roleReader, s.listRevisions},
 		{http.MethodPost, v1 + "/apps/:name/rollback", RoleUser, s.rollbackApp},
 		{http.MethodPost, v1 + "/apps/:name/restart", RoleUser, s.restartApp},
 		{http.MethodPost, v1 + "/apps/:name/stop", RoleUser, s.stopApp},
 		{http.MethodPost, v1 + "/apps/:name/start", RoleUser, s.startApp},
 		{http.MethodPost, v1 + "/apps/:name/promote", RoleUser, s.promoteApp},
 		{http.MethodDelete, v1 + "/apps/:name", RoleUser, s.removeApp},
-		{http.MethodGet, v1 + "/apps/:name/logs", RoleUser, s.showLogs},
-		{http.MethodGet, v1 + "/events", RoleUser, s.showEvents},
-		{http.MethodGet, v1 + "/cells", RoleUser, s.listCells},
+		{http.MethodGet, v1 + "/apps/:name/logs", roleReader, s.showLogs},
+		{http.MethodGet, v1 + "/events", roleReader, s.showEvents},
+		{http.MethodGet, v1 + "/cells", roleReader, s.listCells},
 		{http.MethodPut, v1 + "/cells/:id/drain", roleBoth, s.drain},
 		{http.MethodDelete, v1 + "/cells/:id/drain", roleBoth, s.undrain},
-		{http.MethodGet, v1 + "/strays", RoleUser, s.listStrays},
+		{http.MethodGet, v1 + "/strays", roleReader, s.listStrays},
 		{http.MethodPost, v1 + "/strays/adopt", RoleUser, s.adoptStrays},
 		{http.MethodPost, v1 + "/strays/discard", RoleUser, s.discardStrays},
+
+		{http.MethodPost, v1 + "/session", roleAnyone, s.login},
+		{http.MethodGet, v1 + "/session", roleReader, s.showSession},
+		{http.MethodDelete, v1 + "/session", roleReader, s.logout},
+		{http.MethodPost, v1 + "/session/link", roleReader, s.createLink},
+		{http.MethodGet, v1 + "/live", roleReader, s.live},
+		{http.MethodGet, v1 + "/history", roleReader, s.showHistory},
+
+		{http.MethodGet, v1 + "/users", RoleUser, s.listUsers},
+		{http.MethodPost, v1 + "/users", RoleUser, s.addUser},
+		{http.MethodPut, v1 + "/users/:name", RoleUser, s.changeUser},
+		{http.MethodDelete, v1 + "/users/:name", RoleUser, s.removeUser},
 
 		{http.MethodGet, v1 + "/tokens", RoleUser, s.listTokens},
 		{http.MethodPost, v1 + "/tokens", RoleUser, s.createToken},
@@ -82,6 +94,13 @@ func view[T any](s *server, c *gin.Context, get func() (T, error)) {
 	if err != nil {
 		s.fail(c, err)
 		return
+	}
+	if hides(c) {
+		shown := get
+		get = func() (T, error) {
+			v, err := shown()
+			return conceal(v).(T), err
+		}
 	}
 	if watching {
 		watch(s, c, source[T]{s.cfg.Apps.Changed, get, equal[T], viewPause})

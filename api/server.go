@@ -23,6 +23,7 @@ type ServerConfig struct {
 	Logs  Logs
 	Trust Trust
 	Auth  Auth
+	Users Users // nil: there is nobody but who has the admin token
 	Info  Info
 	Log   *slog.Logger
 
@@ -32,6 +33,9 @@ type ServerConfig struct {
 	// http.Server.Shutdown waits for them, so give it what ends Done by
 	// RegisterOnShutdown.
 	Done context.Context
+
+	// History is what was measured; nil: nothing.
+	History History
 
 	// Web serves what is not under /api, without a token; nil: 404.
 	Web http.Handler
@@ -50,7 +54,8 @@ func NewServer(cfg ServerConfig) http.Handler {
 	if cfg.Web == nil {
 		cfg.Web = http.NotFoundHandler()
 	}
-	s := &server{cfg: cfg, allowed: map[string]Role{}}
+	s := &server{cfg: cfg, allowed: map[string]Role{}, sessions: newSessions(), failures: failures{now: time.Now, all: map[string]tries{}}}
+	s.feed.cfg = &s.cfg
 	s.engine = s.build()
 	return s
 }
@@ -59,6 +64,11 @@ type server struct {
 	cfg     ServerConfig
 	engine  *gin.Engine
 	allowed map[string]Role // "METHOD path" → who may; whatever is not in it is refused
+
+	sessions *sessions
+	callers  callers
+	failures failures
+	feed     feed
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -130,6 +140,8 @@ func (s *server) fail(c *gin.Context, err error) {
 		c.Header("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
 		c.Header("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		c.Header("Retry-After", "10")
 	case http.StatusInternalServerError:
 		id := requestID()
 		s.cfg.Log.Error("request failed", "request", id, "method", c.Request.Method, "path", c.Request.URL.Path, "err", err)

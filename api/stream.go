@@ -28,6 +28,7 @@ var errStopping = sayf(app.ErrUnavailable, "the brain is stopping")
 type stream struct {
 	w     gin.ResponseWriter
 	write func(*bytes.Buffer, any) error // one value
+	hide  bool                           // secrets
 	ctl   *http.ResponseController
 	every time.Duration           // between signs of life
 	stop  context.CancelCauseFunc // ends the handler
@@ -54,7 +55,7 @@ func (s *server) stream(c *gin.Context, run func(context.Context, *stream) error
 func (s *server) streamAs(c *gin.Context, kind string, write func(*bytes.Buffer, any) error, run func(context.Context, *stream) error) {
 	ctx, cancel := context.WithCancelCause(c.Request.Context())
 	defer cancel(nil)
-	out := &stream{w: c.Writer, write: write, ctl: controller(c.Writer), every: s.cfg.Heartbeat, stop: cancel}
+	out := &stream{w: c.Writer, write: write, hide: hides(c), ctl: controller(c.Writer), every: s.cfg.Heartbeat, stop: cancel}
 	out.start(kind)
 	defer out.close()
 	defer context.AfterFunc(s.cfg.Done, func() {
@@ -112,7 +113,7 @@ func send[T any](s *stream, values ...T) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range values {
-		if err := s.write(&s.buf, v); err != nil {
+		if err := s.write(&s.buf, s.shown(v)); err != nil {
 			return err
 		}
 		if s.buf.Len() >= chunk {
@@ -122,6 +123,14 @@ func send[T any](s *stream, values ...T) error {
 		}
 	}
 	return s.flush()
+}
+
+// shown returns v as who listens may see it.
+func (s *stream) shown(v any) any {
+	if s.hide {
+		return conceal(v)
+	}
+	return v
 }
 
 func (s *stream) heartbeat() {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -23,8 +24,8 @@ import (
 func TestEveryPathRefusesTheWrongCaller(t *testing.T) {
 	const user, join = "token of a user", "token to join"
 	s := NewServer(ServerConfig{ // without backends: whoever gets past the check panics
-		Auth: Tokens{User: HashToken(user), Join: HashToken(join)},
-		Log:  slog.New(slog.DiscardHandler), Done: context.Background(),
+		Auth: Tokens{User: HashToken(user), Join: HashToken(join)}, Users: viewers{},
+		Log: slog.New(slog.DiscardHandler), Done: context.Background(),
 	}).(*server)
 	s.engine.GET("/api/v1/not/in/the/table", func(c *gin.Context) { panic("reached") })
 
@@ -32,9 +33,11 @@ func TestEveryPathRefusesTheWrongCaller(t *testing.T) {
 	if want := len(s.routes()) + 1; len(routes) != want {
 		t.Fatalf("the engine has %d routes, want %d", len(routes), want)
 	}
+	own := []string{"POST /api/v1/session/link", "DELETE /api/v1/session"} // what a viewer may do is about itself
+	secret := []string{"/api/v1/users", "/api/v1/tokens"}
 	forCells := []string{"/work", "/report", "/cells/:id/logs", "/log-cursors", "/membership", "/ring", "/certificate"}
 	for _, r := range routes {
-		if r.Path == "/api/v1/ping" {
+		if r.Path == "/api/v1/ping" || r.Method+" "+r.Path == "POST /api/v1/session" {
 			continue
 		}
 		right := "Bearer " + user
@@ -50,6 +53,10 @@ func TestEveryPathRefusesTheWrongCaller(t *testing.T) {
 			if got := ask(s, r.Method, r.Path, too); got == 401 || got == 403 {
 				t.Errorf("%s %s as the cell: got %d", r.Method, r.Path, got)
 			}
+		}
+		looks := r.Method == "GET" && right == "Bearer "+user && !slices.Contains(secret, r.Path) || slices.Contains(own, r.Method+" "+r.Path)
+		if got, want := ask(s, r.Method, r.Path, "Bearer "+aViewer), looks && !strings.HasSuffix(r.Path, "/in/the/table"); (got != 403) != want {
+			t.Errorf("%s %s as a viewer: got %d", r.Method, r.Path, got)
 		}
 		for _, tt := range []struct {
 			caller string
@@ -68,6 +75,20 @@ func TestEveryPathRefusesTheWrongCaller(t *testing.T) {
 			t.Errorf("%s %s as %q: got %d", r.Method, r.Path, right, got)
 		}
 	}
+}
+
+const aViewer = "token of a viewer"
+
+// viewers are Users of whom each with the right token is a viewer.
+type noUsers = Users
+
+type viewers struct{ noUsers }
+
+func (viewers) Bearer(token string) (Caller, error) {
+	if token == aViewer {
+		return Caller{Name: "vic", Role: RoleViewer, Since: time.Unix(1, 0)}, nil
+	}
+	return Caller{}, app.Unauthorized("no")
 }
 
 func TestPathsThatAreNotThereRefuseToo(t *testing.T) {
@@ -105,7 +126,7 @@ func (o odd) Cell(*x509.Certificate) (string, context.Context, error) {
 }
 
 func TestOnlyTheRoleOfThePathOpensIt(t *testing.T) {
-	for _, role := range []Role{"", roleAnyone, roleBoth, "admin"} {
+	for _, role := range []Role{roleAnyone, roleBoth, roleReader, "admin"} {
 		s := NewServer(ServerConfig{Auth: odd{role}, Log: slog.New(slog.DiscardHandler), Done: context.Background()}).(*server)
 		for _, path := range []string{"/api/v1/info", "/api/v1/nothing", "/api/v1/cells/x/work", "/api/v1/cells/x/drain"} {
 			method := "GET"

@@ -38,6 +38,7 @@ type brain struct {
 
 	ca      *pki.CA
 	secrets *pki.Secrets
+	users   *pki.Users
 	store   *store.Store
 	sched   *scheduler.Scheduler
 	hub     *logs.Hub
@@ -48,7 +49,8 @@ type brain struct {
 	presence  signal // somebody came, went, or was put out
 	confirmed confirmations
 
-	access *accessLog // nil: none
+	access  *accessLog // nil: none
+	history *history
 
 	apiLn, httpLn, metricsLn net.Listener // metricsLn may be nil
 
@@ -68,6 +70,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		return nil, err
 	}
 	if b.secrets, err = pki.OpenSecrets(dir); err != nil {
+		return nil, err
+	}
+	if b.users, err = pki.OpenUsers(dir); err != nil {
 		return nil, err
 	}
 	if b.store, err = store.Open(filepath.Join(dir, "brain.db")); err != nil {
@@ -96,6 +101,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	}
 	b.hub = logs.New()
 	b.router = b.newRouter()
+	b.history = newHistory(b.sched.Statuses, b.router.Totals)
 	return b, nil
 }
 
@@ -169,6 +175,7 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("gossip keys", b.keepKeys)
 	g.Add("scheduler", b.sched.Run)
 	g.Add("routes", b.keepTable)
+	g.Add("history", b.history.Run)
 	g.Add("api", b.serveAPI)
 	if b.access != nil {
 		g.Add("access log", b.access.Run)
@@ -213,6 +220,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
 			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
 			Events: b.journal, Log: log, Done: streams,
+			Users: users{b.users, b.ca}, History: b.history,
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),
 		ReadHeaderTimeout: 10 * time.Second,
