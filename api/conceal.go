@@ -86,12 +86,16 @@ func withoutValues(a app.App) app.App {
 	}
 	a.Routes = slices.Clone(a.Routes)
 	for i, r := range a.Routes {
-		users := slices.Clone(r.BasicAuth)
-		for k, user := range users {
-			name, _, _ := strings.Cut(user, ":")
-			users[k] = name + ":" + Concealed
+		if r.Options == nil || r.Options.BasicAuth == nil {
+			continue
 		}
-		a.Routes[i].BasicAuth = users
+		o := *r.Options
+		o.BasicAuth = slices.Clone(o.BasicAuth)
+		for k, user := range o.BasicAuth {
+			name, _, _ := strings.Cut(user, ":")
+			o.BasicAuth[k] = name + ":" + Concealed
+		}
+		a.Routes[i].Options = &o
 	}
 	return a
 }
