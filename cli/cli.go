@@ -82,11 +82,12 @@ func newRoot(st *streams) *cobra.Command {
 	root.AddCommand(serverCommands(st)...)
 	root.AddCommand(
 		newToken(st), newGossip(st),
-		newTarget(st), newUser(st),
+		newTarget(st),
+		newUser(st), newDashboard(st),
 		newCreate(st),
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
 		newLogs(st),
-		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st), newDashboard(st),
+		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
 		newVersion(st),
 	)
 	root.SetHelpCommand(newHelp())
