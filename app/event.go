@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +84,19 @@ const (
 
 	AuditNoun = "audit" // audit.VERB is a request that changed something, and that no other event has as its Actor's
 )
+
+type actorKey struct{}
+
+// WithActor returns a context for what somebody wants to have done.
+func WithActor(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+// ActorOf returns who wants to have done what ctx is for; "" is lattice itself.
+func ActorOf(ctx context.Context) string {
+	actor, _ := ctx.Value(actorKey{}).(string)
+	return actor
+}
 
 // An EventQuery chooses events. An empty field chooses all.
 type EventQuery struct {

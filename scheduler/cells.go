@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,8 @@ func (s *Scheduler) Report(r app.Report) error {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.reports[r.Cell]
+	before, heard := s.reports[r.Cell]
+	s.emit(s.teller.tell(before.Instances, r.Instances, func(id string) bool { return s.fresh(id, heard) }, time.Now()))
 	s.reports[r.Cell] = r
 	s.forgetDiscarded(r)
 	s.announce()
@@ -26,6 +28,13 @@ func (s *Scheduler) Report(r app.Report) error {
 		s.plan()
 	}
 	return nil
+}
+
+// fresh reports whether an instance that its cell reports for the first time
+// can't have been there before. The caller holds s.mu.
+func (s *Scheduler) fresh(id string, heard bool) bool {
+	p, placed := s.placements[id]
+	return placed && (heard || p.At.After(s.started))
 }
 
 // samePlan compares what a plan goes by.
@@ -47,25 +56,27 @@ func (s *Scheduler) forgetDiscarded(r app.Report) {
 // maxInFlight at a time, 0 being app.DefaultDrainInFlight. The order holds until
 // Undrain, also when the cell is away. It is app.ErrNotFound when there is no
 // such cell.
-func (s *Scheduler) Drain(_ context.Context, cell string, maxInFlight int) error {
+func (s *Scheduler) Drain(ctx context.Context, cell string, maxInFlight int) error {
 	if maxInFlight < 0 {
 		return app.Invalid("at most %d instances at a time: it must be at least 1", maxInFlight)
 	}
 	if err := s.known(cell); err != nil {
 		return err
 	}
-	return s.order(app.Change{PutOrders: []app.CellOrder{{Cell: cell, Draining: true, MaxInFlight: maxInFlight, At: time.Now().UTC()}}})
+	e := app.Event{Kind: app.CellDrains, Cell: cell, Actor: app.ActorOf(ctx), Message: "its instances move away and it gets no new ones"}
+	return s.order(app.Change{PutOrders: []app.CellOrder{{Cell: cell, Draining: true, MaxInFlight: maxInFlight, At: time.Now().UTC()}}}, e)
 }
 
 // Undrain lets a cell work again.
-func (s *Scheduler) Undrain(_ context.Context, cell string) error {
+func (s *Scheduler) Undrain(ctx context.Context, cell string) error {
 	s.mu.Lock()
 	_, ordered := s.orders[cell]
 	s.mu.Unlock()
 	if !ordered {
 		return s.known(cell) // a cell that doesn't drain needs nothing
 	}
-	return s.order(app.Change{DeleteOrders: []string{cell}})
+	return s.order(app.Change{DeleteOrders: []string{cell}},
+		app.Event{Kind: app.CellUndrained, Cell: cell, Actor: app.ActorOf(ctx), Message: "it gets work again"})
 }
 
 // known returns nil for a cell that is there, or that has instances though it
@@ -84,12 +95,13 @@ func (s *Scheduler) known(cell string) error {
 	return fmt.Errorf("cell %q %w", cell, app.ErrNotFound)
 }
 
-func (s *Scheduler) order(c app.Change) error {
+func (s *Scheduler) order(c app.Change, e app.Event) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if err := s.commit(c); err != nil {
 		return err
 	}
+	s.cfg.Emit(e)
 	s.plan()
 	return nil
 }
@@ -116,7 +128,7 @@ func (s *Scheduler) Strays() []app.Instance {
 // their app comes back as the cells know it, with as many instances as it had,
 // and they go on running. It returns what was adopted. Strays of an app that
 // exists are left alone, and the error, app.ErrExists, names it.
-func (s *Scheduler) Adopt(_ context.Context, name string) ([]app.Instance, error) {
+func (s *Scheduler) Adopt(ctx context.Context, name string) ([]app.Instance, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	chosen, err := s.chosenStrays(name)
@@ -130,6 +142,9 @@ func (s *Scheduler) Adopt(_ context.Context, name string) ([]app.Instance, error
 	}
 	if err := s.commit(a.change()); err != nil {
 		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.apps)) {
+		s.tell(ctx, app.AppCreated, name, "adopted with its instances, which ran though this brain did not know them")
 	}
 	s.plan()
 	return a.taken, a.err

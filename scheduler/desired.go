@@ -15,14 +15,18 @@ const keptRevisions = 10
 
 // Create adds an app and returns it as stored. It is app.ErrExists when the
 // name is taken. a must be valid.
-func (s *Scheduler) Create(_ context.Context, a app.App) (app.App, error) {
+func (s *Scheduler) Create(ctx context.Context, a app.App) (app.App, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if _, taken := s.app(a.Name); taken {
 		return app.App{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
 	}
 	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
-	return s.put(a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}})
+	a, err := s.put(a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}})
+	if err == nil {
+		s.tell(ctx, app.AppCreated, a.Name, "%d instances of %s with %d MiB memory each", a.Instances, a.Image, a.MemoryMB)
+	}
+	return a, err
 }
 
 // put writes an app with what else changes. The caller holds s.write.
@@ -42,45 +46,56 @@ func (s *Scheduler) app(name string) (app.App, bool) {
 	return a, ok
 }
 
-// change writes what do makes of an app. It is app.ErrNotFound when there is
+// change writes what do makes of an app, and then tells of it by then. It is app.ErrNotFound when there is
 // none of that name.
-func (s *Scheduler) change(name string, do func(app.App) (app.App, app.Change, error)) (app.App, error) {
+func (s *Scheduler) change(name string, do func(app.App) (app.App, app.Change, error), then func(was, is app.App)) (app.App, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	a, ok := s.app(name)
+	was, ok := s.app(name)
 	if !ok {
 		return app.App{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
 	}
-	a, c, err := do(a)
+	a, c, err := do(was)
 	if err != nil {
 		return app.App{}, err
 	}
-	return s.put(a, c)
+	if a, err = s.put(a, c); err == nil {
+		then(was, a)
+	}
+	return a, err
 }
 
 // Scale sets how many instances of an app there shall be and returns the app.
-func (s *Scheduler) Scale(_ context.Context, name string, instances int) (app.App, error) {
+func (s *Scheduler) Scale(ctx context.Context, name string, instances int) (app.App, error) {
 	if err := app.ValidInstances(instances); err != nil {
 		return app.App{}, err
 	}
 	return s.change(name, func(a app.App) (app.App, app.Change, error) {
 		a.Instances = instances
 		return a, app.Change{}, nil
+	}, func(was, is app.App) {
+		s.tell(ctx, app.AppScaled, name, "from %d to %d instances", was.Instances, is.Instances)
 	})
 }
 
 // SetStopped stops all instances of an app or starts them again.
-func (s *Scheduler) SetStopped(_ context.Context, name string, stopped bool) (app.App, error) {
+func (s *Scheduler) SetStopped(ctx context.Context, name string, stopped bool) (app.App, error) {
 	return s.change(name, func(a app.App) (app.App, app.Change, error) {
 		a.Stopped = stopped
 		return a, app.Change{}, nil
+	}, func(_, is app.App) {
+		if stopped {
+			s.tell(ctx, app.AppStopped, name, "its instances stop")
+		} else {
+			s.tell(ctx, app.AppStarted, name, "%d instances shall run", is.Instances)
+		}
 	})
 }
 
 // Update changes an app to the whole new spec in a. It is app.ErrConflict when
 // the app is not at a.Revision any more. What needs new containers becomes a
 // new revision and is rolled out as o says; the rest is in force at once.
-func (s *Scheduler) Update(_ context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
+func (s *Scheduler) Update(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
 	return s.change(a.Name, func(now app.App) (app.App, app.Change, error) {
 		if a.Revision != now.Revision {
 			return now, app.Change{}, fmt.Errorf("app %q is at revision %d and not at %d: it was %w", a.Name, now.Revision, a.Revision, app.ErrConflict)
@@ -90,6 +105,11 @@ func (s *Scheduler) Update(_ context.Context, a app.App, o app.RolloutOptions) (
 			return a, app.Change{}, nil
 		}
 		return s.next(now, a, o, "update")
+	}, func(was, is app.App) {
+		s.tell(ctx, app.AppUpdated, is.Name, "changed: %s", differences(was, is))
+		if is.Revision != was.Revision {
+			s.tellRollout(ctx, is)
+		}
 	})
 }
 
@@ -180,7 +200,7 @@ func (s *Scheduler) revisionsOf(name string) []app.Revision {
 
 // Rollback brings an app back to a revision, 0 being the one that the present
 // one came after. Routes and the number of instances stay as they are.
-func (s *Scheduler) Rollback(_ context.Context, name string, revision uint64) (app.App, error) {
+func (s *Scheduler) Rollback(ctx context.Context, name string, revision uint64) (app.App, error) {
 	return s.change(name, func(now app.App) (app.App, app.Change, error) {
 		to, err := s.earlier(now, revision)
 		if err != nil {
@@ -189,6 +209,9 @@ func (s *Scheduler) Rollback(_ context.Context, name string, revision uint64) (a
 		a := at(now, to)
 		a.Rollout = rollout(now, to.Revision, app.RolloutOptions{})
 		return a, app.Change{}, nil
+	}, func(_, is app.App) {
+		s.tell(ctx, app.AppUpdated, name, "rolled back to revision %d", is.Revision)
+		s.tellRollout(ctx, is)
 	})
 }
 
@@ -225,7 +248,7 @@ func at(now, then app.App) app.App {
 
 // Restart gives an app new containers, or one of its instances if index is not
 // negative, new before old.
-func (s *Scheduler) Restart(_ context.Context, name string, index int) (app.App, error) {
+func (s *Scheduler) Restart(ctx context.Context, name string, index int) (app.App, error) {
 	return s.change(name, func(now app.App) (app.App, app.Change, error) {
 		if index < 0 {
 			return s.next(now, now, app.RolloutOptions{}, "restart")
@@ -243,11 +266,18 @@ func (s *Scheduler) Restart(_ context.Context, name string, index int) (app.App,
 			return now, c, fmt.Errorf("instance %d of app %q %w: none of that number is placed", index, name, app.ErrNotFound)
 		}
 		return now, c, nil
+	}, func(_, is app.App) {
+		if index >= 0 {
+			s.cfg.Emit(app.Event{Kind: app.InstanceRestarted, App: name, Index: index, Actor: app.ActorOf(ctx), Message: "it shall have a new container"})
+			return
+		}
+		s.tell(ctx, app.AppUpdated, name, "all instances shall have new containers")
+		s.tellRollout(ctx, is)
 	})
 }
 
 // Promote lets a canary go on to all instances.
-func (s *Scheduler) Promote(_ context.Context, name string) (app.App, error) {
+func (s *Scheduler) Promote(ctx context.Context, name string) (app.App, error) {
 	return s.change(name, func(now app.App) (app.App, app.Change, error) {
 		if r := now.Rollout; r == nil || r.Strategy != app.Canary || ended(r) {
 			return now, app.Change{}, app.Invalid("app %q has no canary to promote", name)
@@ -256,6 +286,8 @@ func (s *Scheduler) Promote(_ context.Context, name string) (app.App, error) {
 		r.Strategy, r.State = app.Rolling, app.RolloutRunning
 		now.Rollout = &r
 		return now, app.Change{}, nil
+	}, func(_, is app.App) {
+		s.tell(ctx, app.RolloutGoesOn, name, "the canary is good: all instances change to revision %d", is.Revision)
 	})
 }
 
@@ -281,7 +313,7 @@ func (s *Scheduler) turned(t Turn) app.App {
 
 // Remove deletes an app; its instances are stopped afterwards. It is
 // app.ErrNotFound when there is none of that name.
-func (s *Scheduler) Remove(_ context.Context, name string) error {
+func (s *Scheduler) Remove(ctx context.Context, name string) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if _, ok := s.app(name); !ok {
@@ -298,6 +330,7 @@ func (s *Scheduler) Remove(_ context.Context, name string) error {
 	if err := s.commit(c); err != nil {
 		return err
 	}
+	s.tell(ctx, app.AppRemoved, name, "its %d instances stop", len(c.DeletePlacements))
 	s.plan()
 	return nil
 }

@@ -108,6 +108,7 @@ func (s *Scheduler) meet(cells []app.Cell) {
 		}
 	}
 	if !maps.EqualFunc(before, s.seen, sameCell) {
+		s.tellCells(before)
 		s.announce()
 	}
 }

@@ -22,7 +22,7 @@ type Store interface {
 // that is closed when that changes. Cells that are gone are left out.
 type Members func() (cells []app.Cell, changed <-chan struct{})
 
-// Config of a Scheduler. All fields are needed but Open.
+// Config of a Scheduler. All fields are needed but Open and Emit.
 type Config struct {
 	Store   Store
 	Members Members
@@ -31,6 +31,8 @@ type Config struct {
 	// Open returns how many requests an instance is serving, also after it
 	// was taken out of the routes. Nil: none.
 	Open func(app.Instance) int
+	// Emit takes note of what happens, at once. Nil: nobody does.
+	Emit func(app.Event)
 	Log  *slog.Logger
 }
 
@@ -61,6 +63,9 @@ type Scheduler struct {
 	revision   uint64                     // of Work
 	changed    chan struct{}              // closed at the next change
 	work       map[string]chan struct{}   // by cell; closed at the next change of its work
+
+	told   map[string]refusedApp // by app
+	teller teller
 }
 
 // slot names one instance of one app.
@@ -78,12 +83,15 @@ func New(cfg Config) (*Scheduler, error) {
 	if cfg.Open == nil {
 		cfg.Open = func(app.Instance) int { return 0 }
 	}
+	if cfg.Emit == nil {
+		cfg.Emit = func(app.Event) {}
+	}
 	s := &Scheduler{
 		cfg: cfg, started: time.Now(), poke: make(chan struct{}, 1), changed: make(chan struct{}),
 		apps: map[string]app.App{}, revisions: map[app.RevisionKey]app.Revision{}, specs: map[app.RevisionKey]*app.App{},
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
 		refused: map[slot]string{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
-		seen: map[string]app.Cell{}, work: map[string]chan struct{}{},
+		seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
 	}
 	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders})
 	return s, nil
@@ -128,14 +136,16 @@ func (s *Scheduler) due() <-chan time.Time {
 func (s *Scheduler) round(cells []app.Cell) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	d := Plan(s.facts(cells, time.Now()))
+	f := s.facts(cells, time.Now())
+	d := Plan(f)
 	var c app.Change
 	for _, p := range d.Stop {
 		c.DeletePlacements = append(c.DeletePlacements, p.ID)
 		s.cfg.Log.Info("instance no longer placed", "app", p.App, "instance", p.Index, "cell", p.Cell)
 	}
-	for _, p := range d.Start {
+	for i, p := range d.Start {
 		p.ID, p.At = app.NewGUID(), time.Now().UTC()
+		d.Start[i] = p
 		c.PutPlacements = append(c.PutPlacements, p)
 		s.cfg.Log.Info("instance placed", "app", p.App, "instance", p.Index, "cell", p.Cell)
 	}
@@ -146,6 +156,7 @@ func (s *Scheduler) round(cells []app.Cell) error {
 	if err := s.commit(c); err != nil {
 		return err
 	}
+	s.tellPlan(d, f)
 	s.observe(d.Refused, d.Retired)
 	if len(d.Rollouts)+len(d.Stop) > 0 {
 		s.plan() // there may be more to do now
@@ -220,6 +231,7 @@ func (s *Scheduler) adoptPlacements(c app.Change) {
 func (s *Scheduler) observe(refused []Refusal, retired []app.Placement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tellRefused(refused, time.Now())
 	why := make(map[slot]string, len(refused))
 	for _, r := range refused {
 		why[slot{r.App, r.Index}] = r.Reason

@@ -95,6 +95,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
 		Open: func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
+		Emit: b.journal.Emit,
 	})
 	if err != nil {
 		return nil, err
