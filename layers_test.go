@@ -22,10 +22,12 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config",
+		"cli":           "api app cli/tui internal/node internal/config internal/selftest",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
+
+		"internal/selftest": "api app",
 
 		"internal/bench/start":  "api app",
 		"internal/bench/router": "app router",
