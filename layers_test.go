@@ -56,6 +56,8 @@ func mayImport() map[string]string {
 		"internal/pki":    "app",
 		"internal/run":    "",
 
+		"internal/systemd": "",
+
 		"store/storetest":      "app store",
 		"examples/hello":       "",
 		"examples/hello/image": "",

@@ -138,7 +138,7 @@ func logger(c config.Common) *slog.Logger {
 
 // ready points the client at the brain that has come up and says what to do next.
 func (st *streams) ready(r node.Ready) {
-	if r.API != "" {
+	if r.API != "" && !r.Service {
 		if err := saveTarget(defaultTarget, target{URL: r.API, Token: r.Token, CA: r.CA, Domain: r.Domain}); err != nil {
 			st.warn("the client's target is not set: %v", err)
 		}

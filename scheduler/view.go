@@ -37,6 +37,20 @@ func (s *Scheduler) Statuses() []app.Status {
 	return sts
 }
 
+// Unheard returns the cells that have instances and have not told of them since
+// this scheduler was made.
+func (s *Scheduler) Unheard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	missing := map[string]bool{}
+	for _, p := range s.placements {
+		if _, ok := s.reports[p.Cell]; !ok {
+			missing[p.Cell] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(missing))
+}
+
 // instances joins placements, reports and refusals to the instances of the
 // apps that pick chooses, by index. The caller holds s.mu.
 func (s *Scheduler) instances(pick func(name string) bool) map[string][]app.Instance {

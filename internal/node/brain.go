@@ -23,6 +23,7 @@ import (
 	"lattice/internal/config"
 	"lattice/internal/pki"
 	"lattice/internal/run"
+	"lattice/internal/systemd"
 	"lattice/logs"
 	"lattice/router"
 	"lattice/scheduler"
@@ -52,6 +53,9 @@ type brain struct {
 	access  *accessLog // nil: none
 	history *history
 
+	sockets *systemd.Sockets
+	settled chan struct{} // closed when the first table is in that knows what the cells run
+
 	apiLn, httpLn, metricsLn net.Listener // metricsLn may be nil
 
 	note string // about the router's port
@@ -59,7 +63,7 @@ type brain struct {
 
 // openBrain opens files and binds ports, so that what can fail fails at once.
 func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logger) (_ *brain, err error) {
-	b := &brain{cfg: cfg, localCell: localCell, version: version, log: log}
+	b := &brain{cfg: cfg, localCell: localCell, version: version, log: log, settled: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -81,16 +85,22 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	if b.journal, err = events.Open(filepath.Join(dir, "events"), events.Limits{}, log.With("part", "events")); err != nil {
 		return nil, err
 	}
-	if b.apiLn, err = net.Listen("tcp", cfg.API); err != nil {
+	if b.sockets, err = systemd.Inherit(); err != nil {
+		return nil, err
+	}
+	if b.apiLn, err = b.sockets.Listen("api", cfg.API); err != nil {
 		return nil, fmt.Errorf("the API can't listen on %s: %w", cfg.API, err)
 	}
-	if b.httpLn, b.note, err = listenHTTP(cfg.HTTP); err != nil {
+	if b.httpLn, b.note, err = b.listenHTTP(cfg.HTTP); err != nil {
 		return nil, err
 	}
 	if cfg.Metrics != "" {
-		if b.metricsLn, err = net.Listen("tcp", cfg.Metrics); err != nil {
+		if b.metricsLn, err = b.sockets.Listen("metrics", cfg.Metrics); err != nil {
 			return nil, fmt.Errorf("the router's metrics can't be on %s: %w", cfg.Metrics, err)
 		}
+	}
+	if err := b.sockets.Release(); err != nil {
+		return nil, err
 	}
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
@@ -117,14 +127,14 @@ func (b *brain) newRouter() *router.Router {
 
 // listenHTTP binds the router's port. When none is configured it is 80, or 8080
 // where 80 is taken or not allowed; note says so.
-func listenHTTP(addr string) (ln net.Listener, note string, err error) {
+func (b *brain) listenHTTP(addr string) (ln net.Listener, note string, err error) {
 	if addr != "" {
-		if ln, err = net.Listen("tcp", addr); err != nil {
+		if ln, err = b.sockets.Listen("http", addr); err != nil {
 			return nil, "", fmt.Errorf("the router can't listen on %s: %w", addr, err)
 		}
 		return ln, "", nil
 	}
-	ln, err = net.Listen("tcp", ":80")
+	ln, err = b.sockets.Listen("http-80", ":80")
 	if err == nil {
 		return ln, "", nil
 	}
@@ -132,7 +142,7 @@ func listenHTTP(addr string) (ln net.Listener, note string, err error) {
 	if errors.Is(err, syscall.EACCES) {
 		why = "not allowed"
 	}
-	if ln, err = net.Listen("tcp", ":8080"); err != nil {
+	if ln, err = b.sockets.Listen("http-8080", ":8080"); err != nil {
 		return nil, "", fmt.Errorf("port 80 is %s and the router can't listen on 8080 either: %w; choose one with --http", why, err)
 	}
 	return ln, "port 80 is " + why + ", so apps are on port 8080", nil
@@ -184,16 +194,34 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	if b.metricsLn != nil {
 		g.Add("metrics", b.serveMetrics)
 	}
-	g.Add("router", func(ctx context.Context) error { return b.router.Serve(ctx, b.httpLn, drain) })
+	g.Add("router", b.serveApps)
+}
+
+// serveApps waits until the table is as it was before the brain was away:
+// connections that come meanwhile are not lost, and would only get a 503 for
+// what is healthy. Cells that stay away are not waited for.
+func (b *brain) serveApps(ctx context.Context) error {
+	select {
+	case <-b.settled:
+	case <-time.After(settling):
+	case <-ctx.Done():
+	}
+	return b.router.Serve(ctx, b.httpLn, drain)
 }
 
 // keepTable brings the router's table up to date at each change.
 func (b *brain) keepTable(ctx context.Context) error {
 	routes := router.NewBuilder(b.cfg.Domain, func(cell string) bool { return cell == b.localCell })
+	settled := false
 	for {
 		changed := b.sched.Changed()
+		heard := len(b.sched.Unheard()) == 0 // before the statuses are taken
 		routes.Sync(b.sched.Statuses())
 		b.router.Swap(routes.Table())
+		if heard && !settled {
+			settled = true
+			close(b.settled)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

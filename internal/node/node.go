@@ -13,6 +13,7 @@ import (
 
 	"lattice/internal/config"
 	"lattice/internal/run"
+	"lattice/internal/systemd"
 )
 
 const (
@@ -24,6 +25,9 @@ const (
 	// away is how long a cell may be away without being replaced after it said
 	// goodbye, as it does when lattice is upgraded, or after the brain started.
 	away = 30 * time.Second
+	// settling is how long a router that starts waits for cells to tell what
+	// they run.
+	settling = 5 * time.Second
 )
 
 // Ready says what a node that has come up offers.
@@ -37,6 +41,7 @@ type Ready struct {
 	Note      string // what the user should know about the ports, or ""
 	Address   string // at which other nodes reach this one
 	DataDir   string
+	Service   bool // systemd runs it: what it prints is for its journal
 }
 
 // Up runs brain and cell in one process until ctx is done. It calls ready when
@@ -74,7 +79,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 		if b.waitForCell(ctx, cfg.Cell.ID) {
 			r := b.ready()
 			r.Roles = "brain and cell"
-			ready(r)
+			tellReady(ready, r, log)
 		}
 		<-ctx.Done()
 		return nil
@@ -100,7 +105,7 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 	}
 	b.add(g, members)
 	g.Add("start", func(ctx context.Context) error {
-		ready(b.ready())
+		tellReady(ready, b.ready(), log)
 		<-ctx.Done()
 		return nil
 	})
@@ -135,11 +140,20 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	g.Add("membership", func(ctx context.Context) error { return c.follow(ctx, members) })
 	c.add(g)
 	g.Add("start", func(ctx context.Context) error {
-		ready(Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain})
+		tellReady(ready, Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain}, log)
 		<-ctx.Done()
 		return nil
 	})
 	return g.Run(c.evacuating(ctx), grace)
+}
+
+// tellReady tells the caller and systemd.
+func tellReady(ready func(Ready), r Ready, log *slog.Logger) {
+	r.Service = systemd.Watched()
+	ready(r)
+	if err := systemd.Ready(); err != nil {
+		log.Error("systemd does not know that lattice is ready", "err", err)
+	}
 }
 
 // begin claims the data folder, until release is called, and returns the group
