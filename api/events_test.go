@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,9 +18,10 @@ import (
 type journal struct {
 	kept  []app.Event
 	asked chan app.EventQuery
+	told  chan app.Event
 }
 
-func (j journal) Emit(app.Event) {}
+func (j journal) Emit(e app.Event) { j.told <- e }
 
 func (j journal) Tail(q app.EventQuery) []app.Event {
 	j.asked <- q
@@ -38,7 +40,7 @@ func startJournal(t *testing.T) (*brain, journal) {
 	j := journal{[]app.Event{
 		{Seq: 7, Kind: app.AppCreated, App: "web", Index: app.NoIndex, Message: "1"},
 		{Seq: 9, Kind: app.InstancePlaced, App: "web", Message: "<2>"},
-	}, make(chan app.EventQuery, 1)}
+	}, make(chan app.EventQuery, 1), make(chan app.Event, 1)}
 	return start(t, &backend{}, func(c *api.ServerConfig) { c.Events = j }), j
 }
 
@@ -79,6 +81,50 @@ func TestEventQueries(t *testing.T) {
 	for _, path := range []string{"?lines=-2", "?lines=x", "?since=-1", "?follow=maybe"} {
 		if resp, _ := b.raw(t, "GET", "/api/v1/events"+path, userToken, nil); resp.StatusCode != 422 {
 			t.Errorf("%q: got %s, want 422", path, resp.Status)
+		}
+	}
+}
+
+// actors are api.Cells that take note of who wants something.
+type actors struct {
+	*backend
+	seen *string
+}
+
+func (a actors) Undrain(ctx context.Context, _ string) error {
+	*a.seen = app.ActorOf(ctx)
+	return nil
+}
+
+// Each change has its author: in the context of what tells of it itself, in an
+// event of the API of all else. Looks and failures are no changes.
+func TestAudit(t *testing.T) {
+	j, seen := journal{told: make(chan app.Event, 1)}, ""
+	bk := &backend{statuses: func() []app.Status { return nil }, report: func(app.Report) error { return nil }, trust: &trusting{}}
+	b := start(t, bk, func(c *api.ServerConfig) { c.Events, c.Cells = j, actors{bk, &seen} })
+	for _, tt := range []struct{ method, path, token, want, actor string }{
+		{"GET", "/api/v1/apps", userToken, "", ""},
+		{"POST", "/api/v1/nothing", userToken, "", ""},
+		{"POST", "/api/v1/cells/c/report", "cell:c", "", ""},
+		{"DELETE", "/api/v1/cells/c/drain", userToken, "", "admin"},
+		{"DELETE", "/api/v1/cells/c/drain", "cell:c", "", "cell c"},
+		{"DELETE", "/api/v1/tokens/abc", userToken, "audit.request by admin: DELETE /api/v1/tokens/abc", ""},
+		{"POST", "/api/v1/cells/c2/revoke", userToken, "cell.revoked by admin: it is put out of the cluster", ""},
+	} {
+		seen = ""
+		body := io.Reader(http.NoBody)
+		if strings.HasSuffix(tt.path, "report") {
+			body = strings.NewReader(`{"cell":"c"}`)
+		}
+		b.raw(t, tt.method, tt.path, tt.token, body)
+		got := ""
+		select {
+		case e := <-j.told:
+			got = e.Kind + " by " + e.Actor + ": " + e.Message
+		default:
+		}
+		if got != tt.want || seen != tt.actor {
+			t.Errorf("%s %s as %s: got %q by %q, want %q by %q", tt.method, tt.path, tt.token, got, seen, tt.want, tt.actor)
 		}
 	}
 }

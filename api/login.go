@@ -66,6 +66,7 @@ func (s *server) login(c *gin.Context) {
 	secret, ends := s.sessions.begin(who, s.callers.in(who.Name))
 	http.SetCookie(c.Writer, cookie(secret, ends))
 	s.cfg.Log.Info("logged in", "user", who.Name, "addr", c.Request.RemoteAddr)
+	s.emit(app.Event{Kind: app.AuditNoun + ".login", Actor: who.Name, Message: "logged in from " + c.Request.RemoteAddr})
 	s.answer(c, http.StatusOK, Session{Name: who.Name, Role: roleName(who.Role), ExpiresAt: ends})
 }
 

@@ -84,7 +84,7 @@ func (s *server) build() *gin.Engine {
 	e := gin.New()
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true
-	e.Use(s.watchOver, s.authorise)
+	e.Use(s.watchOver, s.authorise, s.audit)
 	e.NoRoute(func(c *gin.Context) {
 		s.fail(c, sayf(app.ErrNotFound, "there is no path %.200q in this API", c.Request.URL.Path))
 	})

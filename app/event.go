@@ -77,8 +77,7 @@ const (
 	SessionOpened = "session.opened" // ssh and exec
 	SessionClosed = "session.closed"
 
-	BrainStarted  = "brain.started"
-	BrainStopping = "brain.stopping"
+	BrainStarted = "brain.started"
 
 	EventsLost = "events.lost" // Message: how many, and why
 

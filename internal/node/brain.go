@@ -180,6 +180,7 @@ func (b *brain) gossip(local *config.CellConfig) (*cluster.Cluster, error) {
 
 // add adds the brain's parts to g, each after those it needs.
 func (b *brain) add(g *run.Group, members *cluster.Cluster) {
+	b.journal.Emit(app.Event{Kind: app.BrainStarted, Message: "lattice " + b.version})
 	g.Add("events", b.journal.Run)
 	g.Add("gossip", members.Run)
 	g.Add("presence", b.keepPresence)
