@@ -108,6 +108,7 @@ type Report struct {
 	Cell      string       `json:"cell"`
 	Instances []Instance   `json:"instances"`
 	Strays    []Assignment `json:"strays,omitempty"` // what the cell knows of its strays, so that a brain can adopt them
+	Images    []string     `json:"images,omitempty"` // names of some that need not be pulled
 }
 
 // CellState is how the brain sees a cell.

@@ -59,6 +59,7 @@ type Agent struct {
 	mu        sync.Mutex           // guards what follows
 	instances map[string]*instance // by placement
 	failing   map[string]uint64    // by app: the revision of which the last start failed
+	images    []string             // that are here, the last used last
 	domain    string
 	running   sync.WaitGroup // one for each instance
 }

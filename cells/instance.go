@@ -145,6 +145,7 @@ func (in *instance) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	in.agent.has(a.Image)
 	if in.snapshot().Pull != nil {
 		in.show(func(v *app.Instance) { v.Pull = nil })
 	}

@@ -32,7 +32,9 @@ type appFlags struct {
 	routes   []string
 	noRoutes bool
 
-	instances    int
+	instances int
+	ruleFlags
+
 	startTimeout time.Duration
 	stopGrace    time.Duration
 
@@ -55,6 +57,7 @@ func (f *appFlags) register(cmd *cobra.Command) {
 	fl.StringVarP(&f.user, "user", "u", "", "`USER` to run as [the image's]")
 	fl.VarP(&f.ports, "ports", "p", "TCP `PORTS` the app listens on, the first being the primary [the image's, else 8080]")
 
+	f.ruleFlags.register(fl)
 	f.registerChecks(fl)
 	fl.DurationVar(&f.startTimeout, "start-timeout", app.DefaultStartTimeout, "`DURATION` an instance may take to become healthy")
 	fl.DurationVar(&f.stopGrace, "stop-grace", app.DefaultStopGrace, "`DURATION` between the stop signal and the kill")
@@ -135,6 +138,9 @@ func (f *appFlags) unchecked(name, image string, command []string) (app.App, err
 			return app.App{}, err
 		}
 		a.Routes = append(a.Routes, r)
+	}
+	if err := f.rules(&a); err != nil {
+		return app.App{}, err
 	}
 	var err error
 	a.Env, err = f.environment()

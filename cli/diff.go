@@ -57,6 +57,8 @@ func specLines(a app.App) []difference {
 		{What: "Memory", To: limitText(a.MemoryMB)},
 		{What: "Disk", To: limitText(a.DiskMB)},
 		{What: "CPU weight", To: strconv.Itoa(a.CPUWeight)},
+		{What: "CPU kept free", To: coresText(a.CPUMilli)},
+		{What: "Rules", To: orText(rulesText(a.Rules), "any cell")},
 		{What: "Ports", To: orText(numbersText(a.Ports), "the image's")},
 		{What: "Check", To: wholeCheck(&a.Check)},
 		{What: "Startup check", To: wholeCheck(a.Startup)},

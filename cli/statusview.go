@@ -75,6 +75,12 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	line("Memory", limitText(a.MemoryMB))
 	line("Disk", limitText(a.DiskMB))
 	line("CPU weight", a.CPUWeight)
+	if a.CPUMilli > 0 {
+		line("CPU kept free", coresText(a.CPUMilli))
+	}
+	if a.Rules.Any() {
+		line("Rules", rulesText(a.Rules))
+	}
 	line("Ports", portsText(s))
 	line("Check", checkText(a.Check))
 	if a.Startup != nil {

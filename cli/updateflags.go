@@ -81,6 +81,11 @@ func (f *updateFlags) apply(given func(flag string) bool, s app.Status, domain s
 			put()
 		}
 	}
+	for name, put := range ruleFields(&a, asked) {
+		if given(name) {
+			put()
+		}
+	}
 	if err := f.changeChecks(given, &a); err != nil {
 		return app.App{}, err
 	}

@@ -17,7 +17,7 @@ import (
 func whole() app.App {
 	return app.App{
 		Name: "web", Image: "nginx", Command: []string{"run"}, Dir: "/d", User: "u", Env: map[string]string{"A": "1", "B": "2"},
-		Instances: 3, MemoryMB: 64, DiskMB: 32, CPUWeight: 7, Ports: []int{80, 81},
+		Instances: 3, MemoryMB: 64, DiskMB: 32, CPUWeight: 7, CPUMilli: 250, Rules: app.Rules{Zones: []string{"z2"}}, Ports: []int{80, 81},
 		Check:        app.Check{Type: app.CheckHTTP, Path: "/", Port: 81, Interval: app.Duration(time.Minute), Failures: 9, Statuses: "200"},
 		Startup:      &app.Check{Type: app.CheckPort, Port: 80},
 		Readiness:    &app.Check{Type: app.CheckHTTP, Path: "/ready"},
@@ -60,6 +60,7 @@ func TestEveryFlagOfCreateChangesAnApp(t *testing.T) {
 		"readiness-timeout": {"7s", "Readiness check"}, "readiness-interval": {"7s", "Readiness check"}, "readiness-failures": {"7", "Readiness check"},
 		"start-timeout": {"7s", "Start timeout"}, "stop-grace": {"7s", "Stop grace"}, "http-route": {"c", "Routes"}, "no-routes": {"true", "Routes"},
 		"env-file": {"", ""}, // as env
+		"cpus":     {"0.5", "CPU kept free"}, "require": {"gpu", "Rules"}, "prefer": {"disk=ssd", "Rules"}, "zone": {"z1", "Rules"}, "avoid": {"db", "Rules"}, "one-per-cell": {"true", "Rules"},
 	}
 	var f appFlags
 	cmd := &cobra.Command{}
@@ -118,6 +119,9 @@ func TestUpdateFlags(t *testing.T) {
 		{of: whole(), args: "--monitor-port 80", want: "Check: GET / at port 81, timeout 1s, every 1m0s, fails after 9 in a row, accepts 200 → connect to port 80, timeout 1s, every 1m0s, fails after 9 in a row"},
 		{of: whole(), args: "--no-startup --no-readiness", want: "Startup check: connect to port 80, timeout 1s → none of its own; Readiness check: GET /ready at the primary port, timeout 1s → none of its own"},
 		{of: standard, args: "--startup-url /up --monitor-timeout 2s", want: "Check: connect to the primary port, timeout 1s → connect to the primary port, timeout 2s; Startup check: none of its own → GET /up at the primary port, timeout 2s"},
+		{of: standard, args: "--require gpu --require disk=ssd --avoid db --one-per-cell", want: "Rules: any cell → requires disk=ssd, gpu; avoids db; one per cell"},
+		{of: whole(), args: "--zone= --prefer=disk=ssd --cpus 1.5", want: "CPU kept free: 0.25 cores → 1.5 cores; Rules: zones z2 → prefers disk=ssd"},
+		{of: standard, args: "--require =x", fail: "write KEY=VALUE or KEY"},
 		{of: standard, args: "--startup-interval 1s", fail: "of no use without --startup-url"},
 		{of: standard, args: "--monitor-url 1:2", fail: "must be PORT:/PATH"},
 		{of: standard, args: "--privileged", fail: "not there yet"},

@@ -33,13 +33,14 @@ type wireMeta struct {
 	MemoryMB   int               `json:"m,omitempty"`
 	DiskMB     int               `json:"d,omitempty"`
 	Containers int               `json:"c,omitempty"`
+	CPUMilli   int               `json:"p,omitempty"`
 	Leaving    bool              `json:"x,omitempty"`
 }
 
 func (m Meta) encode() ([]byte, error) {
 	w := wireMeta{
 		API: m.API, Cell: m.Cell, Zone: m.Zone, Labels: m.Labels, Version: m.Version,
-		MemoryMB: m.Capacity.MemoryMB, DiskMB: m.Capacity.DiskMB, Containers: m.Capacity.Containers,
+		MemoryMB: m.Capacity.MemoryMB, DiskMB: m.Capacity.DiskMB, Containers: m.Capacity.Containers, CPUMilli: m.Capacity.CPUMilli,
 		Leaving: true, // counted even when not set, so that a node that could join can leave
 	}
 	b, err := json.Marshal(w)
@@ -82,7 +83,7 @@ func decodeMeta(b []byte) (Meta, error) {
 	return Meta{
 		API: w.API, Cell: w.Cell, Zone: w.Zone, Labels: w.Labels, Version: w.Version,
 		Capacity: app.Resources{
-			MemoryMB: max(0, w.MemoryMB), DiskMB: max(0, w.DiskMB), Containers: max(0, w.Containers),
+			MemoryMB: max(0, w.MemoryMB), DiskMB: max(0, w.DiskMB), Containers: max(0, w.Containers), CPUMilli: max(0, w.CPUMilli),
 		},
 		leaving: w.Leaving,
 	}, nil

@@ -25,7 +25,7 @@ func (s *Scheduler) facts(cells []app.Cell, now time.Time) Facts {
 	s.meet(cells)
 	f := Facts{
 		Apps: slices.Collect(maps.Values(s.apps)), Revisions: maps.Clone(s.specs), Orders: maps.Clone(s.orders),
-		Cells: s.withAbsent(cells),
+		Cells: s.withAbsent(cells), Images: map[string][]string{}, Options: s.cfg.Choose,
 	}
 	for i, c := range f.Cells {
 		f.Cells[i].Draining = s.orders[c.ID].Draining
@@ -34,10 +34,12 @@ func (s *Scheduler) facts(cells []app.Cell, now time.Time) Facts {
 	for id, p := range s.placements {
 		in, known := reported[id]
 		f.Placed = append(f.Placed, Placed{
-			Placement: p, Health: s.health(in, known), Crashes: in.Crashes, Reason: in.Reason, Busy: s.busy(p, in, now),
+			Placement: p, Health: s.health(in, known), Starting: s.starting(p, in, known, now),
+			Crashes: in.Crashes, Reason: in.Reason, Busy: s.busy(p, in, now),
 		})
 	}
 	for _, r := range s.reports {
+		f.Images[r.Cell] = r.Images
 		for _, in := range r.Instances {
 			if _, placed := s.placements[in.ID]; !placed {
 				f.Leaving = append(f.Leaving, Leaving{Cell: in.Cell, MemoryMB: in.MemoryMB, DiskMB: in.DiskMB})
@@ -69,6 +71,18 @@ func (s *Scheduler) health(in app.Instance, known bool) Health {
 		return Healthy
 	}
 	return Ill
+}
+
+// startTime is how long an instance counts as starting at most, so that others
+// don't wait for ever for those that hang.
+const startTime = 2 * time.Minute
+
+// starting reports whether an instance has neither come up nor failed yet.
+func (s *Scheduler) starting(p app.Placement, in app.Instance, known bool, now time.Time) bool {
+	if now.Sub(p.At) > startTime || s.seen[p.Cell].State == app.CellSuspect {
+		return false
+	}
+	return !known || in.State == app.Claimed && in.Crashes == 0
 }
 
 // busy reports whether requests may be open on an instance, or still come.

@@ -28,6 +28,7 @@ type Config struct {
 	Members Members
 	Domain  string        // of the cluster
 	Grace   time.Duration // how long after our start a cell that has instances may take to be there
+	Choose  Options       // how to choose cells
 	// Open returns how many requests an instance is serving, also after it
 	// was taken out of the routes. Nil: none.
 	Open func(app.Instance) int

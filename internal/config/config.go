@@ -35,6 +35,11 @@ type BrainConfig struct {
 	Metrics   string // "ip:port" of the router's metrics; empty: none
 
 	CertificateLife time.Duration // of the certificates of cells
+
+	Pack             bool // fill one cell after the other, instead of all evenly
+	MaxStarts        int  // instances that may be starting at the same time; 0: any number
+	MaxStartsPerCell int  // the same on one cell
+	Rebalance        bool // move instances to a cell that has joined
 }
 
 // CellConfig is what a cell needs.
@@ -45,6 +50,7 @@ type CellConfig struct {
 	Labels        map[string]string
 	MemoryMB      int // MiB for instances; never 0
 	DiskMB        int // MiB for instances; never 0
+	CPUs          int // cores for instances; never 0
 	MaxContainers int
 	Join          string // "host:port" of the brain's API; empty with Up, or to go by an earlier join
 	Token         Secret // join token; empty together with Join

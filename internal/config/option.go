@@ -21,6 +21,8 @@ const (
 const (
 	apiPort       = "7443"
 	maxContainers = 250
+
+	maxStartsPerCell = 64
 )
 
 // An option is one thing to choose. Its key is the flag, the key in the file
@@ -49,6 +51,10 @@ func options() []option {
 		{key: "access-log", roles: roleBrain | roleUp, def: true, usage: "a line in an app's log for each request to it"},
 		{key: "metrics", roles: roleBrain | roleUp, def: "", auto: "no metrics", usage: "`[ip]:port` to serve the router's metrics on, at /metrics, for Prometheus; anybody who reaches it can read them"},
 		{key: "certificate-life", roles: roleBrain | roleUp, def: "720h", usage: "`time` that a cell's certificate is valid; after two thirds of it the cell gets a new one"},
+		{key: "placement", roles: roleBrain | roleUp, def: "spread", usage: "`how` to choose cells: spread (all evenly) or pack (one after the other); instances of one app are spread either way"},
+		{key: "max-starts", roles: roleBrain | roleUp, def: 0, auto: "any", usage: "`number` of instances that may be starting at the same time; others wait for their turn"},
+		{key: "max-starts-per-cell", roles: roleBrain | roleUp, def: maxStartsPerCell, usage: "the same `number` for each cell; 0: any"},
+		{key: "rebalance", roles: roleBrain | roleUp, def: false, usage: "when a cell has joined, move instances to it, one at a time"},
 
 		{key: "join", roles: roleCell, def: "", usage: "`host[:port]` of the brain's API"},
 		{key: "token", roles: roleCell, def: "", usage: "join `token` of the cluster; others can see it in the process list, better use --token-file or LATTICE_TOKEN", secret: true},
@@ -59,6 +65,7 @@ func options() []option {
 		{key: "label", roles: roleCell | roleUp, def: []string(nil), usage: "`key=value` that describes this cell; may be repeated"},
 		{key: "memory-mb", roles: roleCell | roleUp, def: 0, auto: "all the host has", usage: "`MiB` of memory for instances"},
 		{key: "disk-mb", roles: roleCell | roleUp, def: 0, auto: "what is free under the data folder", usage: "`MiB` of disk for instances"},
+		{key: "cpus", roles: roleCell | roleUp, def: 0, auto: "all the host has", usage: "`cores` for instances that ask for some"},
 		{key: "max-containers", roles: roleCell | roleUp, def: maxContainers, usage: "`number` of instances at most"},
 		{key: "evacuate-on-stop", roles: roleCell | roleUp, def: false, usage: "when told to stop, move the instances to other cells first"},
 		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},

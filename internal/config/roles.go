@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ const (
 	maxTokenFile = 4 << 10 // bytes
 
 	MaxEvacuateTimeout = time.Hour // bounds CellConfig.EvacuateTimeout
+
+	maxInFlight = 1_000_000 // of starts
+	maxCPUs     = 10_000
 
 	minCertificateLife = 5 * time.Second
 	maxCertificateLife = 365 * 24 * time.Hour
@@ -56,6 +60,16 @@ func (r *reader) brain(common Common) BrainConfig {
 		Metrics:   r.listen("metrics", true),
 
 		CertificateLife: r.duration("certificate-life", minCertificateLife, maxCertificateLife),
+
+		MaxStarts:        r.number("max-starts", maxInFlight),
+		MaxStartsPerCell: r.number("max-starts-per-cell", maxInFlight),
+		Rebalance:        r.truth("rebalance"),
+	}
+	switch how := r.text("placement"); how {
+	case "spread", "pack":
+		b.Pack = how == "pack"
+	default:
+		r.wrong("placement", "%q is not spread or pack", how)
 	}
 	if !isDomain(b.Domain) {
 		r.wrong("domain", "%q is not a domain; write it like apps.example.com", b.Domain)
@@ -74,6 +88,7 @@ func (r *reader) cell(common Common) CellConfig {
 		Labels:        r.labels(),
 		MemoryMB:      r.number("memory-mb", math.MaxInt32),
 		DiskMB:        r.number("disk-mb", math.MaxInt32),
+		CPUs:          r.number("cpus", maxCPUs),
 		MaxContainers: r.number("max-containers", 10_000),
 
 		EvacuateOnStop:  r.truth("evacuate-on-stop"),
@@ -105,6 +120,10 @@ func (r *reader) capacity(c *CellConfig) {
 	if c.DiskMB == 0 {
 		c.DiskMB = freeDiskMB(c.DataDir)
 		r.detected("disk-mb", strconv.Itoa(c.DiskMB))
+	}
+	if c.CPUs == 0 {
+		c.CPUs = runtime.NumCPU()
+		r.detected("cpus", strconv.Itoa(c.CPUs))
 	}
 	for key, mb := range map[string]int{"memory-mb": c.MemoryMB, "disk-mb": c.DiskMB} {
 		if mb == 0 {

@@ -46,7 +46,7 @@ func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
 // describe fills in what a cell tells the others of itself.
 func describe(m *cluster.Meta, c config.CellConfig) {
 	m.Cell, m.Zone, m.Labels = c.ID, c.Zone, c.Labels
-	m.Capacity = app.Resources{MemoryMB: c.MemoryMB, DiskMB: c.DiskMB, Containers: c.MaxContainers}
+	m.Capacity = app.Resources{MemoryMB: c.MemoryMB, DiskMB: c.DiskMB, Containers: c.MaxContainers, CPUMilli: 1000 * c.CPUs}
 }
 
 // openGossip takes the keys as cluster.SetKeys does.

@@ -104,8 +104,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	}
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
-		Open: func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
-		Emit: b.journal.Emit,
+		Choose: scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
+		Open:   func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
+		Emit:   b.journal.Emit,
 	})
 	if err != nil {
 		return nil, err
