@@ -52,9 +52,26 @@ func (b *base) update(msg tea.Msg) tea.Cmd {
 			b.edit(m)
 			return nil
 		}
-		return b.key(m.String())
+		for _, k := range b.keys(m) {
+			if cmd := b.key(k); cmd != nil {
+				return cmd
+			}
+		}
 	}
 	return nil
+}
+
+// keys returns the keys of a message, if it has any and they are not for the
+// filter. Keys that are pressed quickly come together.
+func (b *base) keys(msg tea.Msg) []string {
+	m, ok := msg.(tea.KeyMsg)
+	switch {
+	case !ok || b.typing:
+		return nil
+	case m.Type != tea.KeyRunes:
+		return []string{m.String()}
+	}
+	return strings.Split(string(m.Runes), "")
 }
 
 // edit takes a key for the filter.
@@ -136,12 +153,12 @@ func count(n int, what string) string {
 
 // page puts title, as much of body as fits, foot and the line of keys together.
 func (b *base) page(title string, body, foot []string, keys string) string {
-	above := strings.Count(title, "\n") + 2
+	above := strings.Count(title, "\n") + 1
 	room := max(1, b.height-len(foot)-above-1)
 	b.top = min(b.top, max(0, len(body)-room))
 	shown := body[b.top:min(len(body), b.top+room)]
-	lines := append([]string{title, ""}, shown...)
-	for len(lines) < room+2 {
+	lines := append([]string{title}, shown...)
+	for len(lines) < room+1 {
 		lines = append(lines, "")
 	}
 	lines = append(lines, foot...)

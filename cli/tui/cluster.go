@@ -34,8 +34,8 @@ type clusterView struct {
 func (v *clusterView) Init() tea.Cmd { return nil }
 
 func (v *clusterView) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	if k, ok := msg.(tea.KeyMsg); ok && !v.typing {
-		switch k.String() {
+	for _, k := range v.keys(msg) {
+		switch k {
 		case "+", "=":
 			v.box = min(v.box+boxStep, max(minBox, v.width))
 		case "-":
@@ -60,7 +60,7 @@ func (v *clusterView) View() string {
 			body = append(body, v.of(in.App).Render(fmt.Sprintf("%s/%d", in.App, in.Index))+" "+cut(in.Reason, v.width-len(in.App)-8))
 		}
 	}
-	return v.page(v.title("Lattice", w), body, v.legend(w.apps), "+/- size of a box")
+	return v.page(v.title("Lattice", w)+"\n", body, v.legend(w.apps), "+/- size of a box")
 }
 
 // boxes returns the lines of all boxes, as many beside each other as fit.

@@ -45,8 +45,8 @@ type topView struct {
 func (v *topView) Init() tea.Cmd { return nil }
 
 func (v *topView) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	if k, ok := msg.(tea.KeyMsg); ok && !v.typing {
-		switch k.String() {
+	for _, k := range v.keys(msg) {
+		switch k {
 		case "c":
 			v.order = ByCPU
 		case "m":
@@ -107,7 +107,7 @@ func (v *topView) meters(w world) []string {
 		if i == 8 {
 			return append(lines, v.faint.Render(fmt.Sprintf("and %d cells more", len(w.cells)-i)))
 		}
-		width := max(5, (v.width-46)/2)
+		width := min(max(5, (v.width-46)/2), 40)
 		lines = append(lines, fmt.Sprintf("%s cpu %s %s  mem %s %s", pad(c.ID, 14),
 			v.meter(cpuShare(c), width), padLeft(fmt.Sprintf("%.0f%%", c.cpu), 5),
 			v.meter(ratio(c.memory, int64(c.Capacity.MemoryMB)<<20), width),
@@ -138,10 +138,10 @@ func (v *topView) stateStyle(in app.Instance) lipgloss.Style {
 
 // columns aligns the fields of a row to the width of the terminal.
 func (v *topView) columns(name, cell, state, cpu, memory, disk, crashes, since string) string {
-	fixed := 9 + 2 + 7 + 2 + 12 + 2 + 6 + 2 + 7 + 2 + 7
-	free := max(20, v.width-fixed-4)
+	const fixed = 9 + 7 + 11 + 5 + 7 + 4 + 2*7
+	free := min(max(20, v.width-fixed), 90)
 	return cut(pad(name, free*3/5)+"  "+pad(cell, free-free*3/5)+"  "+pad(state, 9)+"  "+padLeft(cpu, 7)+"  "+
-		padLeft(memory, 12)+"  "+padLeft(disk, 6)+"  "+padLeft(crashes, 7)+"  "+padLeft(since, 7), v.width)
+		padLeft(memory, 11)+"  "+padLeft(disk, 5)+"  "+padLeft(crashes, 7)+"  "+padLeft(since, 4), v.width)
 }
 
 // age returns how long ago t was, in one unit.

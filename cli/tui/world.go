@@ -88,6 +88,5 @@ func natural(a, b string) int {
 	return cmp.Or(strings.Compare(as, bs), cmp.Compare(len(an), len(bn)), strings.Compare(an, bn), strings.Compare(a, b))
 }
 
-// cpuShare returns how much of one core a cell's instances use, from 0 to 1 and
-// beyond.
-func cpuShare(c cell) float64 { return c.cpu / 100 }
+// cpuShare returns how much of a cell's cores its instances use, from 0 to 1.
+func cpuShare(c cell) float64 { return c.cpu * 10 / float64(max(1000, c.Capacity.CPUMilli)) }
