@@ -23,6 +23,7 @@ import (
 
 	"lattice/api"
 	"lattice/app"
+	"lattice/events"
 )
 
 const testToken = "test-token-0123456789"
@@ -41,6 +42,7 @@ type fakeBrain struct {
 	plays     map[string][]step // by what was asked: create, scale, remove, update, …
 	playing   sync.WaitGroup
 	stop      chan struct{}
+	journal   *events.Journal
 }
 
 // A step is what happens at one moment.
@@ -64,11 +66,15 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 	b = &fakeBrain{apps: map[string]*app.Status{}, revisions: map[string][]app.Revision{}, lines: map[string][]app.LogLine{}, plays: map[string][]step{}, changed: make(chan struct{}), stop: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	cert, ca := certificate(t)
+	var err error
+	if b.journal, err = events.Open(t.TempDir(), events.Limits{}, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
 		Apps: b, Cells: b, Logs: b, Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080"},
-		Log:  slog.New(slog.DiscardHandler),
+		Log:  slog.New(slog.DiscardHandler), Events: b.journal,
 	}))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -111,6 +117,7 @@ func (b *fakeBrain) load(r io.Reader) error {
 
 		Strays    []app.Instance `json:"strays"`
 		Revisions []app.Revision `json:"revisions"`
+		Events    []app.Event    `json:"events"`
 	}
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
@@ -140,6 +147,9 @@ func (b *fakeBrain) load(r io.Reader) error {
 	}
 	for _, l := range script.Lines {
 		b.addLine(l.App, l)
+	}
+	for _, e := range script.Events {
+		b.journal.Emit(e)
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func newRoot(st *streams) *cobra.Command {
 		newUser(st), newDashboard(st),
 		newCreate(st),
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
-		newLogs(st),
+		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
 		newTest(st), newVersion(st),
 	)
