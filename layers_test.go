@@ -76,6 +76,7 @@ func soleImporter() map[string]string {
 		"github.com/google/nftables":      "cells/network",
 		"github.com/spf13/viper":          "internal/config",
 		"github.com/spf13/cobra":          "cli",
+		"github.com/netresearch/go-cron":  "scheduler",
 		"github.com/charmbracelet/":       "cli/tui",
 	}
 }

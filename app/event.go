@@ -65,6 +65,9 @@ const (
 	TaskCancelled = "task.cancelled"
 	TaskDeleted   = "task.deleted"
 
+	ScheduleFired   = "schedule.fired"   // made the Task
+	ScheduleSkipped = "schedule.skipped" // Message: which, and why
+
 	CellJoined    = "cell.joined" // or came back after it was gone
 	CellSuspected = "cell.suspect"
 	CellDied      = "cell.dead"

@@ -12,8 +12,9 @@ import (
 
 // adoption gathers what brings strays back under management.
 type adoption struct {
-	specs map[string]app.App // by placement
-	apps  map[string]app.App // adopted ones, by name, at their newest revision
+	strays map[string]app.Assignment // by placement
+	apps   map[string]app.App        // adopted ones, by name, at their newest revision
+	tasks  []app.Task
 
 	revisions  []app.Revision
 	placements []app.Placement
@@ -21,17 +22,22 @@ type adoption struct {
 	err        error
 }
 
-// take adopts one stray; exists says that the store has an app of its name.
+// take adopts one stray; exists says that the store has an app or a task of its
+// name.
 func (a *adoption) take(in app.Instance, exists bool) {
-	spec, known := a.specs[in.ID]
+	stray, known := a.strays[in.ID]
+	spec := stray.App
 	switch {
 	case exists:
 		if !errors.Is(a.err, app.ErrExists) {
-			a.err = fmt.Errorf("app %q %w: discard its strays, or remove the app and adopt again", in.App, app.ErrExists)
+			a.err = fmt.Errorf("app or task %q %w: discard its strays, or remove the app or delete the task and adopt again", in.App, app.ErrExists)
 		}
 		return
 	case !known:
 		a.err = errors.Join(a.err, fmt.Errorf("%s/%d: its cell does not know its spec: %w", in.App, in.Index, app.ErrNotFound))
+		return
+	case in.Task != nil:
+		a.takeTask(in, stray)
 		return
 	}
 	spec.Rollout, spec.Stopped = nil, false
@@ -48,6 +54,20 @@ func (a *adoption) take(in app.Instance, exists bool) {
 	a.taken = append(a.taken, in)
 }
 
+// takeTask adopts the attempt of a task, as its last one.
+func (a *adoption) takeTask(in app.Instance, stray app.Assignment) {
+	now := time.Now().UTC()
+	t := app.Task{Name: stray.App.Name, Spec: stray.App}
+	if stray.Task != nil {
+		t.TaskOptions = stray.Task.TaskOptions
+	}
+	t = t.WithDefaults()
+	t.State, t.CreatedAt = app.Claimed, now
+	t.Attempts = []app.Attempt{{ID: in.ID, Cell: in.Cell, At: now}}
+	a.tasks = append(a.tasks, t)
+	a.taken = append(a.taken, in)
+}
+
 func (a *adoption) change() app.Change {
-	return app.Change{PutApps: slices.Collect(maps.Values(a.apps)), PutRevisions: a.revisions, PutPlacements: a.placements}
+	return app.Change{PutTasks: a.tasks, PutApps: slices.Collect(maps.Values(a.apps)), PutRevisions: a.revisions, PutPlacements: a.placements}
 }

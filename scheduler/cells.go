@@ -87,8 +87,8 @@ func (s *Scheduler) known(cell string) error {
 	if _, ok := s.seen[cell]; ok {
 		return nil
 	}
-	for _, p := range s.placements {
-		if p.Cell == cell {
+	for needed := range s.needed() {
+		if needed == cell {
 			return nil
 		}
 	}
@@ -135,10 +135,9 @@ func (s *Scheduler) Adopt(ctx context.Context, name string) ([]app.Instance, err
 	if err != nil {
 		return nil, err
 	}
-	a := adoption{specs: s.straySpecs(), apps: map[string]app.App{}}
+	a := adoption{strays: s.strayOrders(), apps: map[string]app.App{}}
 	for _, in := range chosen {
-		_, exists := s.app(in.App)
-		a.take(in, exists)
+		a.take(in, s.free(in.App) != nil)
 	}
 	if err := s.commit(a.change()); err != nil {
 		return nil, err
@@ -163,17 +162,17 @@ func (s *Scheduler) chosenStrays(name string) ([]app.Instance, error) {
 	return nil, fmt.Errorf("strays of app %q %w", name, app.ErrNotFound)
 }
 
-// straySpecs returns what the cells know of their strays, by placement.
-func (s *Scheduler) straySpecs() map[string]app.App {
+// strayOrders returns what the cells know of their strays, by placement.
+func (s *Scheduler) strayOrders() map[string]app.Assignment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	specs := map[string]app.App{}
+	orders := map[string]app.Assignment{}
 	for _, r := range s.reports {
 		for _, as := range r.Strays {
-			specs[as.ID] = as.App
+			orders[as.ID] = as
 		}
 	}
-	return specs
+	return orders
 }
 
 // Discard has the strays of an app stopped, or all if name is empty, and

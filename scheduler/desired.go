@@ -18,8 +18,8 @@ const keptRevisions = 10
 func (s *Scheduler) Create(ctx context.Context, a app.App) (app.App, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	if _, taken := s.app(a.Name); taken {
-		return app.App{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
+	if err := s.free(a.Name); err != nil {
+		return app.App{}, err
 	}
 	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
 	a, err := s.put(a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}})

@@ -30,6 +30,8 @@ func (s *Scheduler) facts(cells []app.Cell, now time.Time) Facts {
 	for i, c := range f.Cells {
 		f.Cells[i].Draining = s.orders[c.ID].Draining
 	}
+	var attempts map[string]bool
+	f.Tasks, attempts = s.taskFacts(now)
 	reported := s.reported()
 	for id, p := range s.placements {
 		in, known := reported[id]
@@ -41,7 +43,7 @@ func (s *Scheduler) facts(cells []app.Cell, now time.Time) Facts {
 	for _, r := range s.reports {
 		f.Images[r.Cell] = r.Images
 		for _, in := range r.Instances {
-			if _, placed := s.placements[in.ID]; !placed {
+			if _, placed := s.placements[in.ID]; !placed && !attempts[in.ID] && in.State != app.Completed {
 				f.Leaving = append(f.Leaving, Leaving{Cell: in.Cell, MemoryMB: in.MemoryMB, DiskMB: in.DiskMB})
 			}
 		}
@@ -109,8 +111,8 @@ func (s *Scheduler) meet(cells []app.Cell) {
 		s.seen[c.ID] = c
 	}
 	needed := map[string]bool{}
-	for _, p := range s.placements {
-		needed[p.Cell] = true
+	for cell := range s.needed() {
+		needed[cell] = true
 	}
 	for id, c := range s.seen {
 		if c.State == app.CellDead && before[id].State != app.CellDead {
@@ -133,7 +135,7 @@ func sameCell(a, b app.Cell) bool {
 		a.Version == b.Version && maps.Equal(a.Labels, b.Labels)
 }
 
-// withAbsent adds the cells that have placements and are not there. One that
+// withAbsent adds the cells that something is placed on and are not there. One that
 // this brain has met is dead. One that it has not may not have heard of our
 // start yet: until the grace is over it counts as suspect. The caller holds
 // s.mu.
@@ -143,13 +145,13 @@ func (s *Scheduler) withAbsent(cells []app.Cell) []app.Cell {
 		known[c.ID] = true
 	}
 	all := slices.Clone(cells)
-	for _, p := range s.placements {
-		if known[p.Cell] {
+	for cell := range s.needed() {
+		if known[cell] {
 			continue
 		}
-		known[p.Cell] = true
-		c := app.Cell{ID: p.Cell, State: app.CellSuspect}
-		if _, met := s.seen[p.Cell]; met || time.Since(s.started) >= s.cfg.Grace {
+		known[cell] = true
+		c := app.Cell{ID: cell, State: app.CellSuspect}
+		if _, met := s.seen[cell]; met || time.Since(s.started) >= s.cfg.Grace {
 			c.State = app.CellDead
 		}
 		all = append(all, c)

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -58,6 +59,7 @@ type Scheduler struct {
 	placements map[string]app.Placement     // by ID
 	retired    map[string]time.Time         // placements that are out of the router, since when
 	refused    map[slot]string
+	tasks      taskBook
 	reports    map[string]app.Report      // by cell, instances in order
 	discard    map[string]map[string]bool // strays to be stopped, by cell and ID
 	seen       map[string]app.Cell        // last heard of, also when gone
@@ -93,8 +95,10 @@ func New(cfg Config) (*Scheduler, error) {
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
 		refused: map[slot]string{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
 		seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
+		tasks: newTaskBook(),
 	}
-	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders})
+	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders,
+		PutTasks: desired.Tasks, PutSchedules: desired.Schedules})
 	return s, nil
 }
 
@@ -120,26 +124,39 @@ func (s *Scheduler) Run(ctx context.Context) error {
 }
 
 // due fires when time alone changes the facts: when cells that were never met
-// have used up their grace, or a retired instance may have become idle.
+// have used up their grace, a retired instance may have become idle, or it is time
+// for a task.
 func (s *Scheduler) due() <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.retired) > 0 {
 		return time.After(lookAgain)
 	}
+	var wait time.Duration // 0: for ever
 	if left := s.cfg.Grace - time.Since(s.started); left > 0 {
-		return time.After(left)
+		wait = left
 	}
-	return nil
+	if now := time.Now(); !s.taskDue(now).IsZero() {
+		left := max(s.taskDue(now).Sub(now), lookAgain) // what was due is done, or could not be written
+		wait = cmp.Or(min(wait, left), left)
+	}
+	if wait == 0 {
+		return nil
+	}
+	return time.After(wait)
 }
 
 // round plans once and writes what came of it.
 func (s *Scheduler) round(cells []app.Cell) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	if err := s.settleTasks(cells, time.Now()); err != nil {
+		return err
+	}
 	f := s.facts(cells, time.Now())
 	d := Plan(f)
 	var c app.Change
+	placed := s.placeTasks(&c, d.Tasks, time.Now())
 	for _, p := range d.Stop {
 		c.DeletePlacements = append(c.DeletePlacements, p.ID)
 		s.cfg.Log.Info("instance no longer placed", "app", p.App, "instance", p.Index, "cell", p.Cell)
@@ -158,6 +175,7 @@ func (s *Scheduler) round(cells []app.Cell) error {
 		return err
 	}
 	s.tellPlan(d, f)
+	s.tellTasks(placed)
 	s.observe(d.Refused, d.Retired)
 	if len(d.Rollouts)+len(d.Stop) > 0 {
 		s.plan() // there may be more to do now
@@ -204,6 +222,7 @@ func (s *Scheduler) adopt(c app.Change) {
 		s.specs[k] = &r.App
 	}
 	s.adoptPlacements(c)
+	s.adoptTasks(c)
 	for _, cell := range c.DeleteOrders {
 		delete(s.orders, cell)
 	}
@@ -233,8 +252,13 @@ func (s *Scheduler) observe(refused []Refusal, retired []app.Placement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tellRefused(refused, time.Now())
-	why := make(map[slot]string, len(refused))
+	why, tasks := make(map[slot]string, len(refused)), map[string]string{}
 	for _, r := range refused {
+		if r.Task != "" {
+			tasks[r.Task] = r.Reason
+			s.tellTaskRefused(r)
+			continue
+		}
 		why[slot{r.App, r.Index}] = r.Reason
 	}
 	out := make(map[string]time.Time, len(retired))
@@ -243,8 +267,8 @@ func (s *Scheduler) observe(refused []Refusal, retired []app.Placement) {
 			out[p.ID] = s.retired[p.ID]
 		}
 	}
-	if !maps.Equal(why, s.refused) || !maps.Equal(out, s.retired) {
-		s.refused, s.retired = why, out
+	if !maps.Equal(why, s.refused) || !maps.Equal(out, s.retired) || !maps.Equal(tasks, s.tasks.refused) {
+		s.refused, s.retired, s.tasks.refused = why, out, tasks
 		s.announce()
 	}
 }

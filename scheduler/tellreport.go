@@ -36,7 +36,7 @@ func (t *teller) tell(before, after []app.Instance, fresh func(id string) bool, 
 		old, known := was[in.ID]
 		delete(was, in.ID)
 		switch {
-		case in.Stray:
+		case in.Stray, in.Task != nil: // of a task others tell
 		case known:
 			es = append(es, t.change(old, in, now)...)
 		case fresh(in.ID):
@@ -45,7 +45,7 @@ func (t *teller) tell(before, after []app.Instance, fresh func(id string) bool, 
 		}
 	}
 	for _, in := range before { // in their order
-		if _, gone := was[in.ID]; gone && !in.Stray {
+		if _, gone := was[in.ID]; gone && !in.Stray && in.Task == nil {
 			delete(t.unsteady, in.ID)
 			es = append(es, about(app.InstanceStopped, in, "stopped on %s", in.Cell))
 		}

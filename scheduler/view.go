@@ -58,7 +58,7 @@ func (s *Scheduler) instances(pick func(name string) bool) map[string][]app.Inst
 	all := map[string][]app.Instance{}
 	for _, r := range s.reports {
 		for _, in := range r.Instances {
-			if _, ok := reported[in.ID]; !ok && !in.Stray && pick(in.App) {
+			if _, ok := reported[in.ID]; !ok && !in.Stray && in.Task == nil && pick(in.App) {
 				in.Stopping = true // the cell may have yet to hear of it
 				all[in.App] = append(all[in.App], in)
 			}
@@ -135,6 +135,13 @@ func (s *Scheduler) Cells() []app.Cell {
 		a, r := s.specOf(p), booked[p.Cell]
 		booked[p.Cell] = app.Resources{MemoryMB: r.MemoryMB + a.MemoryMB, DiskMB: r.DiskMB + a.DiskMB, Containers: r.Containers + 1}
 	}
+	for name := range s.tasks.live {
+		t := s.tasks.all[name]
+		if cur := t.Current(); cur != nil {
+			r := booked[cur.Cell]
+			booked[cur.Cell] = app.Resources{MemoryMB: r.MemoryMB + t.Spec.MemoryMB, DiskMB: r.DiskMB + t.Spec.DiskMB, Containers: r.Containers + 1}
+		}
+	}
 	cells := make([]app.Cell, 0, len(s.seen))
 	for _, id := range slices.Sorted(maps.Keys(s.seen)) {
 		c := s.seen[id]
@@ -159,6 +166,7 @@ func (s *Scheduler) Work(cell string) (app.Work, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := app.Work{Store: s.cfg.Store.ID(), Revision: s.revision, Domain: s.cfg.Domain, Assigned: []app.Assignment{},
+		Tasks:   s.taskOrders(cell),
 		Discard: slices.Sorted(maps.Keys(s.discard[cell]))}
 	for _, p := range s.placements {
 		if p.Cell == cell {
