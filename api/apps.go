@@ -79,7 +79,7 @@ func (s *server) removeApp(c *gin.Context) {
 	c.Status(http.StatusNoContent)
 }
 
-// showLogs streams lines of an app, also of one that was removed while its
+// showLogs streams lines of an app or a task, also of one that was removed while its
 // lines are still kept.
 func (s *server) showLogs(c *gin.Context) {
 	name := c.Param("name")
@@ -89,8 +89,10 @@ func (s *server) showLogs(c *gin.Context) {
 		return
 	}
 	if _, err := s.cfg.Apps.Status(name); err != nil && len(s.cfg.Logs.Tail(name, 1)) == 0 {
-		s.fail(c, err)
-		return
+		if _, isTask := s.cfg.Tasks.Task(name); isTask != nil {
+			s.fail(c, err)
+			return
+		}
 	}
 	s.stream(c, func(ctx context.Context, out *stream) error {
 		if opt.Follow {

@@ -25,7 +25,16 @@
 //	POST   /api/v1/apps/NAME/start      → app.App
 //	POST   /api/v1/apps/NAME/promote    → app.App; a canary that is paused goes on
 //	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
-//	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true
+//	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true; also of tasks
+//	POST   /api/v1/tasks                app.Task → 201 app.Task; without name it gets one
+//	GET    /api/v1/tasks                []app.Task, the newest first, without results; ?watch=true
+//	GET    /api/v1/tasks/NAME           app.Task; ?watch=true
+//	POST   /api/v1/tasks/NAME/cancel    → app.Task; what runs of it stops after the answer
+//	DELETE /api/v1/tasks/NAME           204; what runs of it stops after the answer
+//	POST   /api/v1/schedules            app.Schedule → 201 app.Schedule
+//	GET    /api/v1/schedules            []app.Schedule; ?watch=true
+//	GET    /api/v1/schedules/NAME       app.Schedule; ?watch=true
+//	DELETE /api/v1/schedules/NAME       204; the tasks it made stay
 //	GET    /api/v1/events               stream of app.Event; ?app= &task= &cell= &kind= &since=SEQ &lines=N (default 100, with since all; -1: all kept) &follow=true
 //	GET    /api/v1/cells                []CellStatus; ?watch=true
 //	PUT    /api/v1/cells/ID/drain       {"max_in_flight":N} → 204; also for the cell itself
@@ -69,7 +78,13 @@
 // revision must be the one that was seen: if the app has another by now, the
 // answer is conflict. Changes that need new containers begin a rollout, which
 // goes on after the answer; app.App's Rollout says how far it is. The values of
-// the environment of an app and of its revisions are secrets.
+// the environment of an app and of its revisions are secrets; those of a task
+// are never shown, and of its callback_url only the host is.
+//
+// What a task runs is its spec, an app of which name, instances, checks and
+// routes are left out. When it has ended and has a callback_url, the task is sent
+// there by POST, as GET shows it. An answer of 2xx ends that; else it is tried
+// again, up to 10 times within half an hour. The same call may come twice.
 //
 // An error is {"error":{"code":"not_found","message":"…"}}; errors.go has the
 // codes. A message that tells several things has them on a line each.

@@ -128,7 +128,7 @@ func start(t *testing.T, b *backend, change ...func(*api.ServerConfig)) *brain {
 	done, stop := context.WithCancel(context.Background())
 	text := &logBuffer{}
 	cfg := api.ServerConfig{
-		Apps: b, Cells: b, Logs: b, Trust: b,
+		Apps: b, Cells: b, Logs: b, Trust: b, Tasks: newTaskList(b.touch),
 		Auth: api.Tokens{User: api.HashToken(userToken), Join: api.HashToken(joinToken)},
 		Info: api.Info{Version: "1.2.3", Domain: "example.com"},
 		Log:  slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -27,6 +27,8 @@ type ServerConfig struct {
 	Info  Info
 	Log   *slog.Logger
 
+	Tasks Tasks
+
 	Events Events // the journal
 
 	// Done ends the streams, which otherwise last as long as their clients.

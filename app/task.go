@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"maps"
+	"net/url"
 	"time"
 )
 
@@ -146,10 +147,16 @@ func (t Task) WithDefaults() Task {
 	return t
 }
 
-// WithoutSecrets returns t with no value of its environment, which no view of
-// a task shows.
+// WithoutSecrets returns t as views show it: with no value of its environment,
+// and of the URL that is called only the host, for the rest often is a secret.
 func (t Task) WithoutSecrets() Task {
 	t.Spec = t.Spec.withoutSecrets()
+	if u, err := url.Parse(t.CallbackURL); t.CallbackURL != "" {
+		t.CallbackURL = Hidden
+		if err == nil && u.Host != "" {
+			t.CallbackURL = u.Scheme + "://" + u.Host + "/" + Hidden
+		}
+	}
 	return t
 }
 

@@ -43,6 +43,29 @@ func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
 	return a, err
 }
 
+// loggedTasks is api.Tasks: the scheduler's, whose logs begin and end with them.
+type loggedTasks struct {
+	*scheduler.Scheduler
+	b *brain
+}
+
+// CreateTask also lets go of the log of a former app or task of that name.
+func (s loggedTasks) CreateTask(ctx context.Context, t app.Task) (app.Task, error) {
+	t, err := s.Scheduler.CreateTask(ctx, t)
+	if err == nil {
+		s.b.hub.Forget(t.Name)
+	}
+	return t, err
+}
+
+func (s loggedTasks) DeleteTask(ctx context.Context, name string) error {
+	err := s.Scheduler.DeleteTask(ctx, name)
+	if err == nil {
+		s.b.hub.Forget(name)
+	}
+	return err
+}
+
 // describe fills in what a cell tells the others of itself.
 func describe(m *cluster.Meta, c config.CellConfig) {
 	m.Cell, m.Zone, m.Labels = c.ID, c.Zone, c.Labels

@@ -187,6 +187,7 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("presence", b.keepPresence)
 	g.Add("gossip keys", b.keepKeys)
 	g.Add("scheduler", b.sched.Run)
+	g.Add("callbacks", newCaller(b.sched, b.log.With("part", "callbacks")).Run)
 	g.Add("routes", b.keepTable)
 	g.Add("history", b.history.Run)
 	g.Add("api", b.serveAPI)
@@ -248,7 +249,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	log := b.log.With("part", "api")
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
-			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
+			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
 			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
 			Events: b.journal, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history,
