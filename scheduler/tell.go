@@ -123,7 +123,7 @@ type refusedApp struct {
 func (s *Scheduler) tellRefused(refused []Refusal, now time.Time) {
 	byApp := map[string][]Refusal{}
 	for _, r := range refused {
-		if r.App != "" {
+		if r.App != "" && !r.Waits {
 			byApp[r.App] = append(byApp[r.App], r)
 		}
 	}
