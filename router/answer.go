@@ -77,8 +77,9 @@ func lasts(res *wire.Head) bool {
 // breakOff makes sure that the client does not take the answer for whole. Where
 // neither a length nor chunks tell it, a reset must.
 func (c *client) breakOff(how framing) {
-	if tcp, ok := c.conn.(*net.TCPConn); ok && c.req.Minor == 0 && how != byLength {
-		_ = tcp.SetLinger(0) // the connection is closed either way
+	if tcp, ok := c.raw.(*net.TCPConn); ok && c.req.Minor == 0 && how != byLength {
+		_ = tcp.SetLinger(0)
+		_ = tcp.Close() // before TLS can end in good order
 	}
 }
 
@@ -91,8 +92,15 @@ func (c *client) appendAnswer(out []byte, res *wire.Head) []byte {
 	out = append(out, res.Reason...)
 	out = append(out, "\r\n"...)
 	dated := res.Code < 200
+	var rules *headerRules
+	if c.x.policy != nil {
+		rules = c.x.policy.answer
+	}
 	for i := range res.Fields {
 		f := &res.Fields[i]
+		if rules != nil && rules.takes(f.Name) {
+			continue
+		}
 		switch f.ID {
 		case wire.Connection, wire.ContentLength, wire.TransferEncoding, wire.KeepAlive, wire.ProxyAuthenticate,
 			wire.ProxyAuthorization, wire.ProxyConnection, wire.TE, wire.Upgrade:
@@ -114,6 +122,20 @@ func (c *client) appendAnswer(out []byte, res *wire.Head) []byte {
 		out = append(out, "Date: "...)
 		out = append(out, c.r.date.String()...)
 		out = append(out, "\r\n"...)
+	}
+	if c.x.policy != nil && res.Code >= 200 {
+		out = c.appendPolicy(out, rules)
+	}
+	return out
+}
+
+// appendPolicy appends the fields that a route's policy adds to answers.
+func (c *client) appendPolicy(out []byte, rules *headerRules) []byte {
+	if rules != nil {
+		out = append(out, rules.text...)
+	}
+	if s := c.x.setCookie(); s != "" {
+		out = append(append(append(out, "Set-Cookie: "...), s...), "\r\n"...)
 	}
 	return out
 }
@@ -165,7 +187,7 @@ func (c *client) deliverLength(w *work, l *link, rest []byte) (clean bool, err e
 		return clean, nil
 	}
 	c.enter(answering, c.r.now())
-	if tcp, ok := c.conn.(*net.TCPConn); ok && left > spliceFrom {
+	if tcp, ok := c.conn.(*net.TCPConn); ok && left > spliceFrom && c.limits == nil {
 		n, err := tcp.ReadFrom(&io.LimitedReader{R: l.conn, N: left}) // no copying where the kernel can
 		c.sent += n
 		if err == nil && n < left {

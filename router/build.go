@@ -45,7 +45,7 @@ func ways(s *app.Status, domain string, local func(cell string) bool) []way {
 		at := slices.IndexFunc(all, func(w way) bool { return w.host == rule.host && w.path == rule.path })
 		if at < 0 {
 			at = len(all)
-			all = append(all, way{rule.host, rule.path, make([]*Backend, 0, len(pool))})
+			all = append(all, way{rule.host, rule.path, rule.options, make([]*Backend, 0, len(pool))})
 		}
 		for i := range pool {
 			if b := pool[i].backend(rule.port); b != nil && !slices.Contains(all[at].backends, b) {

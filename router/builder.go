@@ -2,7 +2,9 @@ package router
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"hash/maphash"
+	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -116,7 +118,7 @@ func (b *Builder) change(name string, was, is []way) {
 	}
 	for i := range is {
 		old := find(was, is[i].host, is[i].path)
-		if old == nil || !slices.EqualFunc(old.backends, is[i].backends, func(a, b *Backend) bool { return *a == *b }) {
+		if old == nil || !reflect.DeepEqual(old.options, is[i].options) || !slices.EqualFunc(old.backends, is[i].backends, func(a, b *Backend) bool { return *a == *b }) {
 			b.remake(is[i].host, is[i].path, name)
 		}
 	}
@@ -151,10 +153,12 @@ func (b *Builder) remake(host, path, name string) {
 	for _, n := range names {
 		if e := b.apps[n]; e != nil {
 			if w := find(e.ways, host, path); w != nil {
-				r.Apps = append(r.Apps, n)
-				r.Backends = append(r.Backends, w.backends...)
+				r.add(n, w)
 			}
 		}
+	}
+	if was != nil {
+		r.policy = r.policy.succeeding(was.policy)
 	}
 	if len(r.Apps) > 0 {
 		b.next.put(r)
@@ -176,6 +180,7 @@ func (b *Builder) print(s *app.Status) uint64 {
 		h.text(r.Host)
 		h.text(r.Path)
 		h.number(r.Port)
+		h.options(r.Options)
 	}
 	for i := range s.Instances {
 		h.instance(&s.Instances[i])
@@ -199,6 +204,15 @@ func (h *printer) flag(b bool) {
 	} else {
 		h.buf = append(h.buf, 0)
 	}
+}
+
+func (h *printer) options(o *app.RouteOptions) {
+	if o == nil {
+		h.text("")
+		return
+	}
+	text, _ := json.Marshal(o) // it has nothing that can't be
+	h.text(string(text))
 }
 
 func (h *printer) instance(in *app.Instance) {

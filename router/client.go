@@ -1,10 +1,12 @@
 package router
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -24,8 +26,14 @@ type client struct {
 
 	r    *Router
 	s    *server
-	conn net.Conn
-	ip   string
+	raw  net.Conn // as it was accepted
+	conn net.Conn // the same, or TLS over it; changed with mu held
+
+	remote  net.Addr   // not nil: by the PROXY protocol, who is connected
+	peer    netip.Addr // who is connected
+	ip      string     // the same
+	node    string     // the same, as Forwarded has it
+	trusted bool       // it is a proxy that the router believes
 
 	buf  []byte // what came in; begins with the head of the request at hand
 	used int    // bytes of buf that this request has used up
@@ -40,12 +48,19 @@ type client struct {
 }
 
 func newClient(s *server, conn net.Conn) *client {
-	c := &client{r: s.r, s: s, conn: conn, ip: conn.RemoteAddr().String()}
-	if host, _, err := net.SplitHostPort(c.ip); err == nil {
-		c.ip = host
-	}
+	c := &client{r: s.r, s: s, raw: conn, conn: conn}
+	c.meet(conn.RemoteAddr())
 	c.since = s.r.now()
 	return c
+}
+
+// meet notes who is connected.
+func (c *client) meet(who net.Addr) {
+	if tcp, ok := who.(*net.TCPAddr); ok {
+		c.peer = tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	c.ip = c.peer.String()
+	c.node, c.trusted = node(c.ip), c.r.trusts(c.peer)
 }
 
 // serve answers requests until the connection ends.
@@ -62,6 +77,9 @@ func (c *client) serve() {
 		}
 	}()
 	c.buf = make([]byte, 0, smallBuffer)
+	if !c.open() {
+		return
+	}
 	for c.head() && c.exchange() && c.next() {
 	}
 }
@@ -83,7 +101,7 @@ func (c *client) head() bool {
 				c.enter(reading, c.r.now())
 			}
 			if len(c.buf) >= maxHeader {
-				return c.refuse(&refusal{http.StatusRequestHeaderFieldsTooLarge, "header_too_large", "the request's header is larger than 64 KiB"}, true)
+				return c.refuse(&refusal{code: http.StatusRequestHeaderFieldsTooLarge, cause: "header_too_large", reason: "the request's header is larger than 64 KiB"}, true)
 			}
 		}
 		if len(c.buf) == cap(c.buf) {
@@ -118,7 +136,7 @@ func (c *client) malformed(err error) bool {
 	}
 	c.r.count.requests.Add(1)
 	c.r.count.unrouted.Add(1)
-	why := refusal{http.StatusBadRequest, "bad_request", err.Error()}
+	why := refusal{code: http.StatusBadRequest, cause: "bad_request", reason: err.Error()}
 	if errors.Is(err, wire.ErrCoding) {
 		why.code = http.StatusNotImplemented
 	} else if errors.Is(err, wire.ErrVersion) {
@@ -130,23 +148,48 @@ func (c *client) malformed(err error) bool {
 // exchange has the request answered by an instance. It reports whether the
 // connection can take another one.
 func (c *client) exchange() (again bool) {
-	c.r.count.requests.Add(1)
 	c.x = exchange{r: c.r, arrived: c.r.now()}
 	c.body, c.sent, c.id = body{}, 0, c.id[:0]
-	again = c.pass()
+	why := c.aim()
+	if c.foreign() {
+		c.s.library(c)
+		return false
+	}
+	c.r.count.requests.Add(1)
+	again = c.pass(why)
 	c.record()
 	return again
 }
 
-// pass passes the request on to an instance and the answer back, or refuses it.
-func (c *client) pass() (again bool) {
-	if why := c.aim(); why != nil {
+// foreign reports whether the request at hand is one that only the library can
+// serve. From then on it has the connection.
+func (c *client) foreign() bool {
+	if c.r.challenge != nil && bytes.HasPrefix(c.req.Target, []byte(challengePath)) {
+		return true
+	}
+	p := c.x.policy
+	return p != nil && p.alwaysH2C && c.upgrade() == nil
+}
+
+// pass passes the request on to an instance and the answer back, or refuses it
+// for why.
+func (c *client) pass(why *refusal) (again bool) {
+	if p := c.x.policy; p != nil && why == nil {
+		if why = c.x.guard(c); why == nil {
+			c.x.read(c)
+			c.bind(p.limits)
+			defer c.bind(limits{})
+		}
+	}
+	if why != nil {
 		return c.refuse(why, c.req.HasBody())
 	}
 	w := c.r.works.get()
 	defer c.r.works.put(w)
 	c.enter(exchanging, c.x.arrived)
-	c.x.begin()
+	if why := c.x.begin(); why != nil {
+		return c.refuse(why, c.req.HasBody())
+	}
 	defer c.x.end()
 	l, err := c.reach(w)
 	if err != nil {
@@ -165,7 +208,7 @@ func (c *client) failed(err error) bool {
 		c.answered(statusClientGone)
 		return false
 	case errors.As(c.body.bad, &bad):
-		return c.refuse(&refusal{http.StatusBadRequest, "bad_request", bad.Why}, true)
+		return c.refuse(&refusal{code: http.StatusBadRequest, cause: "bad_request", reason: bad.Why}, true)
 	case c.body.bad != nil:
 		c.answered(statusClientGone)
 		return false
@@ -186,6 +229,9 @@ func (c *client) answered(code int) {
 func (c *client) write(p []byte) error {
 	n, err := c.conn.Write(p)
 	c.sent += int64(n)
+	if c.limits != nil {
+		c.moved.Store(int64(c.r.now()))
+	}
 	return err
 }
 
@@ -213,6 +259,9 @@ func (c *client) tell() {
 		case wire.ForwardedFor:
 			a.ForwardedFor = text(f.Value)
 		}
+	}
+	if c.trusted {
+		a.Client = c.client().String()
 	}
 	a.ID = text(c.id)
 	c.r.onAccess(a)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"lattice/app"
 )
 
 // A draft is a table that is being made. What it has from another table it
@@ -100,6 +102,7 @@ func (d *draft) site(s *site) *site {
 // A way is what one app adds to the route with this host and path.
 type way struct {
 	host, path string
+	options    *app.RouteOptions
 	backends   []*Backend
 }
 
@@ -111,6 +114,14 @@ func (d *draft) join(name string, w *way) {
 		r = &Route{Host: w.host, Path: w.path, turn: new(atomic.Uint64)}
 		d.put(r)
 	}
+	r.add(name, w)
+}
+
+// add adds what an app has for the route. The first options there are count.
+func (r *Route) add(name string, w *way) {
 	r.Apps = append(r.Apps, name)
 	r.Backends = append(r.Backends, w.backends...)
+	if r.policy == nil {
+		r.policy = newPolicy(w.options)
+	}
 }

@@ -17,13 +17,19 @@ type exchange struct {
 	in      *http.Request // on the library's path; nil on the fast one
 	arrived time.Duration
 	wish    wish
-	id      string // X-Request-Id, on the library's path
 
-	table *Table
-	route *Route
-	pool  []*Backend  // of route, those the request may go to; never empty
-	ups   []*upstream // parallel to pool
-	turn  uint64
+	deadline *deadline // on the library's path; nil: none
+	id       string    // X-Request-Id, on the library's path
+
+	table  *Table
+	route  *Route
+	policy *policy     // of route; nil: it has no options
+	key    string      // the policy's, that the instance is chosen by
+	stick  string      // value of the sticky cookie
+	https  bool        // the client came by it; known if there is a policy
+	pool   []*Backend  // of route, those the request may go to; never empty
+	ups    []*upstream // parallel to pool
+	turn   uint64
 
 	tried   []*upstream // begins in few
 	few     [2]*upstream
@@ -48,20 +54,20 @@ type wish struct {
 func (x *exchange) aim(t *Table) *refusal {
 	route := t.Lookup(x.wish.host, x.wish.path)
 	if x.route = route; route == nil {
-		return &refusal{http.StatusNotFound, "unknown_route", "no app is routed to " + strconv.QuoteToASCII(x.wish.host)}
+		return &refusal{code: http.StatusNotFound, cause: "unknown_route", reason: "no app is routed to " + strconv.QuoteToASCII(x.wish.host)}
 	}
 	if len(route.Backends) == 0 {
-		return &refusal{http.StatusServiceUnavailable, "no_endpoints", "the app behind " + strconv.QuoteToASCII(x.wish.host) + " has no healthy instance at the moment"}
+		return &refusal{code: http.StatusServiceUnavailable, cause: "no_endpoints", reason: "the app behind " + strconv.QuoteToASCII(x.wish.host) + " has no healthy instance at the moment"}
 	}
 	pool, ups := route.Backends, *route.ups.Load()
 	if x.wish.addressed {
 		i := addressed(pool, x.wish.instance)
 		if i < 0 {
-			return &refusal{http.StatusBadRequest, "unknown_route", "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(x.wish.instance)}
+			return &refusal{code: http.StatusBadRequest, cause: "unknown_route", reason: "X-Cf-App-Instance must be APP:INDEX of a healthy instance; there is no " + strconv.QuoteToASCII(x.wish.instance)}
 		}
 		pool, ups = pool[i:i+1], ups[i:i+1]
 	}
-	x.table, x.route, x.pool, x.ups = t, route, pool, ups
+	x.table, x.policy, x.pool, x.ups = t, route.policy, pool, ups
 	return nil
 }
 
@@ -80,11 +86,29 @@ func addressed(pool []*Backend, want string) int {
 	return -1
 }
 
-// begin gives the request to the first instance.
-func (x *exchange) begin() {
+// begin gives the request to the first instance. When none has room it returns
+// that.
+func (x *exchange) begin() *refusal {
 	x.tried = x.few[:0]
 	x.turn = x.route.turn.Add(1) - 1
-	x.give(x.choose(x.r.now()))
+	if !x.take(x.r.now()) {
+		return crowded()
+	}
+	return nil
+}
+
+// take gives the request to the instance whose turn it is. It reports false
+// when there is none.
+func (x *exchange) take(now time.Duration) bool {
+	for {
+		i := x.choose(now)
+		if i < 0 {
+			return false
+		}
+		if x.give(i, now) {
+			return true
+		}
+	}
 }
 
 // end must be called when the answer is out, or can't go out any more.
@@ -100,28 +124,39 @@ func (x *exchange) end() {
 func (x *exchange) next() bool {
 	x.release()
 	now := x.r.now()
-	if now-x.arrived > retryFor {
+	if !x.mayRetry(now) {
 		return false
 	}
 	if t := x.r.table.Load(); t != x.table {
 		_ = x.aim(t) // if the route is gone, the instances it had must do
 	}
-	i := x.choose(now)
-	if i < 0 {
+	if !x.take(now) {
 		return false
 	}
 	x.r.count.retries.Add(1)
-	x.give(i)
 	return true
 }
 
-// give gives the request to the ith of pool.
-func (x *exchange) give(i int) {
-	x.backend, x.up = x.pool[i], x.ups[i]
-	x.traffic = x.up.traffic
-	x.up.probing(x.r.now())
-	x.up.inFlight.Add(1)
-	x.tried = append(x.tried, x.up)
+// mayRetry reports whether there may be one more try.
+func (x *exchange) mayRetry(now time.Duration) bool {
+	if p := x.policy; p != nil {
+		return now-x.arrived <= p.retryTime && (p.retries < 0 || len(x.tried) <= p.retries)
+	}
+	return now-x.arrived <= retryFor
+}
+
+// give gives the request to the ith of pool. It reports false when that has no
+// room for it.
+func (x *exchange) give(i int, now time.Duration) bool {
+	up := x.ups[i]
+	x.tried = append(x.tried, up)
+	if n := up.inFlight.Add(1); x.policy != nil && x.policy.most > 0 && n > x.policy.most {
+		up.inFlight.Add(-1)
+		return false
+	}
+	x.backend, x.up, x.traffic = x.pool[i], up, up.traffic
+	up.probing(now)
+	return true
 }
 
 func (x *exchange) release() {
@@ -135,6 +170,9 @@ func (x *exchange) release() {
 // its share is spread evenly over those that don't and weren't; if all others
 // rest, over those that weren't tried. It returns -1 when all were tried.
 func (x *exchange) choose(now time.Duration) int {
+	if x.policy != nil {
+		return x.byPolicy(now)
+	}
 	n := uint64(len(x.ups))
 	if i := int(x.turn % n); x.may(x.ups[i], now, false) {
 		return i
@@ -185,7 +223,11 @@ func (x *exchange) unreachable(err error) {
 			return
 		}
 	}
-	if x.up.unreachable(x.r.now()) {
+	ejected, tell := x.up.unreachable(x.r.now())
+	if ejected {
+		x.r.count.ejections.Add(1)
+	}
+	if tell {
 		x.r.log.Warn("instance unreachable", "app", x.backend.App, "instance", x.backend.Index, "addr", x.backend.Addr, "err", err)
 		x.r.onUnreachable(x.backend.Addr)
 	}

@@ -86,9 +86,27 @@ func (s *server) library(c *client) {
 	if !ok {
 		return
 	}
-	early := bytes.Clone(c.buf)
 	c.handed = true
-	s.lib.serve(&earlyConn{half, io.MultiReader(bytes.NewReader(early), half)})
+	s.lib.serve(c.replayed(half, s.tls != nil))
+}
+
+// replayed returns conn as it was before what is in c.buf was read.
+func (c *client) replayed(conn halfCloser, secure bool) *earlyConn {
+	e := &earlyConn{halfCloser: conn, from: conn, remote: c.remote, secure: secure}
+	if len(c.buf) > 0 {
+		e.from = io.MultiReader(bytes.NewReader(bytes.Clone(c.buf)), conn)
+	}
+	return e
+}
+
+type secureKey struct{}
+
+// schemeOf returns how a request came in, on the library's path.
+func schemeOf(req *http.Request) string {
+	if req.TLS != nil || req.Context().Value(secureKey{}) != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // server returns the net/http server of one listener. It has no limit for a
@@ -96,6 +114,7 @@ func (s *server) library(c *client) {
 func (r *Router) server(base context.Context) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           r,
@@ -105,5 +124,11 @@ func (r *Router) server(base context.Context) *http.Server {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			if e, ok := conn.(*earlyConn); ok && e.secure {
+				return context.WithValue(ctx, secureKey{}, true)
+			}
+			return ctx
+		},
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -135,6 +137,22 @@ func (p *links) close(gone bool) {
 	for _, l := range old {
 		l.conn.Close()
 	}
+}
+
+// hungUp reports whether the other side has closed the connection, whatever is
+// left to be read.
+func hungUp(conn syscall.Conn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	over := false
+	err = raw.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(p, 0)
+		over = err == nil && n > 0
+	})
+	return over || err != nil
 }
 
 // ended reports whether the other side has closed the connection and nothing

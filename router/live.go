@@ -20,13 +20,17 @@ type upstream struct {
 	dialer   *net.Dialer
 	instance string // Backend.Instance
 	traffic  *traffic
-	refs     int // of routes in the current table; guarded by Router.mu
+	born     time.Duration // Router.born
+	refs     int           // of routes in the current table; guarded by Router.mu
 
 	inFlight  atomic.Int64
+	failures  atomic.Int64 // to connect, one after the other
+	failedAt  atomic.Int64 // time.Duration since Router.born, of the last of them
 	restUntil atomic.Int64 // time.Duration since Router.born; 0: not resting
 	toldAt    atomic.Int64 // the same, of the last OnUnreachable; 0: never
-	transport atomic.Pointer[http.Transport]
 	links     links
+
+	transports [2]atomic.Pointer[http.Transport] // of the library's path, for HTTP/1 and HTTP/2
 }
 
 // since returns which routes of t old does not have, and the other way round.
@@ -48,6 +52,7 @@ func (r *Router) succeed(old, t *Table) (gone []*upstream) {
 	for _, route := range added {
 		if was := old.same(route.Host, route.Path); carry && was != nil {
 			route.turn.Store(was.turn.Load())
+			route.policy = route.policy.succeeding(was.policy)
 		}
 		r.join(route)
 		ups := make([]*upstream, len(route.Backends))
@@ -76,7 +81,7 @@ func (r *Router) upstream(b *Backend) *upstream {
 	key := endpoint{b.Addr, b.Instance}
 	up := r.upstreams[key]
 	if up == nil {
-		up = &upstream{dialer: &r.dialer, instance: b.Instance, traffic: r.traffic[b.App]}
+		up = &upstream{dialer: &r.dialer, instance: b.Instance, traffic: r.traffic[b.App], born: r.now()}
 		r.upstreams[key] = up
 	}
 	return up
@@ -93,41 +98,59 @@ func (u *upstream) ready(now time.Duration) bool {
 // not all that come while it waits.
 func (u *upstream) probing(now time.Duration) {
 	if until := u.restUntil.Load(); until != 0 && int64(now) >= until {
-		u.restUntil.CompareAndSwap(until, int64(now+restFor))
+		u.restUntil.CompareAndSwap(until, int64(now+dialTimeout))
 	}
 }
 
 // reached notes that u took a connection.
 func (u *upstream) reached() {
 	if u.restUntil.Load() != 0 {
+		u.failures.Store(0)
 		u.restUntil.Store(0)
 	}
 }
 
-// unreachable makes u rest and reports whether somebody should be told, which
-// is once a rest at most.
-func (u *upstream) unreachable(now time.Duration) (tell bool) {
-	u.restUntil.Store(int64(now + restFor))
+// rest returns how long an instance is passed over after so many failures.
+func rest(failures int64) time.Duration {
+	return min(restFor, firstRest<<min(failures-1, 10))
+}
+
+// unreachable makes u rest, the longer the more often it has failed. It reports
+// whether u was given requests until now, and whether somebody should be told,
+// which is once in restFor at most.
+func (u *upstream) unreachable(now time.Duration) (ejected, tell bool) {
+	failures, last := u.failures.Load(), time.Duration(u.failedAt.Load())
+	if (failures == 0 || now >= last+rest(failures)) && u.failures.CompareAndSwap(failures, failures+1) {
+		u.failedAt.Store(int64(now)) // else it is one of many that fail at once
+		failures++
+	}
+	ejected = u.restUntil.Swap(int64(now+rest(max(1, failures)))) == 0
 	told := u.toldAt.Load()
-	return (told == 0 || int64(now) >= told+int64(restFor)) && u.toldAt.CompareAndSwap(told, int64(now))
+	return ejected, (told == 0 || int64(now) >= told+int64(restFor)) && u.toldAt.CompareAndSwap(told, int64(now))
 }
 
 // roundTripper returns u's transport, which is made on first use: most routes
 // of a large table are idle.
-func (u *upstream) roundTripper() *http.Transport {
-	if t := u.transport.Load(); t != nil {
+func (u *upstream) roundTripper(http2 bool) *http.Transport {
+	at := &u.transports[0]
+	if http2 {
+		at = &u.transports[1]
+	}
+	if t := at.Load(); t != nil {
 		return t
 	}
-	if t := newTransport(u.dialer); u.transport.CompareAndSwap(nil, t) {
+	if t := newTransport(u.dialer, http2); at.CompareAndSwap(nil, t) {
 		return t
 	}
-	return u.transport.Load()
+	return at.Load()
 }
 
 // closeIdle closes the connections that no request uses.
 func (u *upstream) closeIdle() {
-	if t := u.transport.Load(); t != nil {
-		t.CloseIdleConnections()
+	for i := range u.transports {
+		if t := u.transports[i].Load(); t != nil {
+			t.CloseIdleConnections()
+		}
 	}
 	u.links.close(false)
 }
@@ -139,11 +162,12 @@ func (u *upstream) leave() {
 	u.links.close(true)
 }
 
-// newTransport returns a transport for one instance: HTTP/1.1, no proxy from
-// the environment, nothing added to requests.
-func newTransport(d *net.Dialer) *http.Transport {
+// newTransport returns a transport for one instance: HTTP/1.1, or HTTP/2 without
+// TLS; no proxy from the environment, nothing added to requests.
+func newTransport(d *net.Dialer, http2 bool) *http.Transport {
 	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
 	return &http.Transport{
 		DialContext:            d.DialContext,
 		Protocols:              protocols,

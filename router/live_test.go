@@ -14,23 +14,30 @@ func TestRest(t *testing.T) {
 			t.Errorf("ready after %v: got %v, want %v", at, got, ready)
 		}
 	}
+	fail := func(at time.Duration, ejected, told bool) {
+		t.Helper()
+		if e, tell := u.unreachable(at); e != ejected || tell != told {
+			t.Errorf("failure after %v: ejected %v, told %v; want %v and %v", at, e, tell, ejected, told)
+		}
+	}
 	check(0, true)
-	if !u.unreachable(time.Second) {
-		t.Error("the first failure is not told")
+	now := time.Second
+	fail(now, true, true)
+	fail(now, false, false) // many at once count as one
+	check(now+firstRest-1, false)
+	now += firstRest
+	check(now, true)
+	u.probing(now)
+	check(now, false) // one request at a time finds out
+	for _, want := range []time.Duration{2 * firstRest, 4 * firstRest, 8 * firstRest, restFor, restFor} {
+		fail(now, false, want == restFor) // the first after restFor is told again
+		check(now+want-1, false)
+		now += want
+		check(now, true)
 	}
-	check(2*time.Second, false)
-	if u.unreachable(2 * time.Second) {
-		t.Error("a failure during the rest is told again")
-	}
-	back := 2*time.Second + restFor
-	check(back, true)
-	u.probing(back)
-	check(back, false) // one request at a time finds out
-	if !u.unreachable(back + time.Second) {
-		t.Error("a failure after the rest is not told")
-	}
-	check(back+time.Second+restFor, true)
-	u.probing(back + time.Second + restFor)
+	u.probing(now)
 	u.reached()
-	check(back+time.Second+restFor, true)
+	check(now, true)
+	fail(now+restFor, true, true)
+	check(now+restFor+firstRest, true) // it begins anew
 }

@@ -62,6 +62,7 @@ func (m metrics) router(r *Router) {
 		{"lattice_router_unrouted_total", "counter", "Requests that fit no route or were malformed.", c.unrouted.Load()},
 		{"lattice_router_retries_total", "counter", "Tries after a request's first.", c.retries.Load()},
 		{"lattice_router_unreachable_total", "counter", "Tries for which no connection to the instance could be made.", c.unreachable.Load()},
+		{"lattice_router_ejections_total", "counter", "Instances passed over from then on because no connection could be made.", c.ejections.Load()},
 		{"lattice_router_aborted_total", "counter", "Answers that broke off.", c.aborted.Load()},
 		{"lattice_router_connections", "gauge", "Open connections of clients.", c.clients.Load()},
 		{"lattice_router_routes", "gauge", "Routes in the table.", r.table.Load().count},

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"strconv"
@@ -42,14 +41,16 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	out.URL.RawQuery = in.URL.RawQuery
 	out.Trailer = in.Trailer // the same map: its values come after the body
 
-	out.Header["X-Forwarded-For"] = in.Header["X-Forwarded-For"]
-	p.SetXForwarded()
+	x.forward(in, out)
 	if out.Header["X-Request-Start"] == nil {
 		out.Header["X-Request-Start"] = []string{strconv.FormatInt(time.Now().UnixMilli(), 10)}
 	}
 	if x.id = out.Header.Get("X-Request-Id"); x.id == "" || len(x.id) > maxRequestID {
 		x.id = string(appendRequestID(nil))
 		out.Header["X-Request-Id"] = []string{x.id}
+	}
+	if x.policy != nil {
+		x.policy.request.apply(out.Header)
 	}
 	x.direct(out)
 }
@@ -86,6 +87,13 @@ func (x *exchange) redirect(out *http.Request) *http.Request {
 func (x *exchange) answered(res *http.Response) error {
 	x.code = res.StatusCode
 	x.r.count.answered(res.StatusCode)
+	if x.policy != nil {
+		x.policy.answer.apply(res.Header)
+		if c := x.setCookie(); c != "" {
+			res.Header.Add("Set-Cookie", c)
+		}
+	}
+	x.deadline.answered(res)
 	return nil
 }
 
@@ -94,8 +102,8 @@ func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	why := broken()
 	switch {
 	case x.in.Context().Err() != nil:
-		why = &refusal{statusClientGone, "client_gone", "the client did not wait for the answer"}
-	case isTimeout(err):
+		why = &refusal{code: statusClientGone, cause: "client_gone", reason: "the client did not wait for the answer"}
+	case isTimeout(err) || x.deadline.over():
 		why = late()
 	}
 	x.code = why.code
@@ -119,9 +127,7 @@ func (x *exchange) record() {
 	a, in := x.access(), x.in
 	a.Method, a.Host, a.Target, a.Proto, a.Sent = in.Method, in.Host, in.RequestURI, in.Proto, -1
 	a.UserAgent, a.Referer, a.ForwardedFor = in.UserAgent(), in.Referer(), in.Header.Get("X-Forwarded-For")
-	a.Client, a.ID = in.RemoteAddr, x.id
-	if host, _, err := net.SplitHostPort(a.Client); err == nil {
-		a.Client = host
-	}
+	a.ID = x.id
+	a.Client = httpCaller{x}.client().String()
 	x.r.onAccess(a)
 }

@@ -37,7 +37,7 @@ func TestHeadersToTheApp(t *testing.T) {
 		"User-Agent", "")
 	req := <-got
 	want := map[string]string{
-		"X-Forwarded-For": "1.2.3.4, 5.6.7.8, 127.0.0.1", "X-Forwarded-Host": "web.lab", "X-Forwarded-Proto": "http",
+		"X-Forwarded-For": "127.0.0.1", "Forwarded": `for=127.0.0.1;host="web.lab";proto=http`, "X-Forwarded-Host": "web.lab", "X-Forwarded-Proto": "http",
 		"X-Cf-Applicationid": "web", "X-Cf-Instanceid": "guid-" + addr(s), "X-Cf-Instanceindex": "0",
 		"X-Own": "kept", "X-Hop": "", "Keep-Alive": "", "Te": "trailers", "User-Agent": "", "Accept-Encoding": "",
 	}

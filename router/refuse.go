@@ -10,6 +10,8 @@ type refusal struct {
 	code   int
 	cause  string // for X-Cf-RouterError
 	reason string // a sentence for the person who sees it
+
+	more [][2]string // header fields
 }
 
 // statusClientGone is what nginx and gorouter write down for a request whose
@@ -18,11 +20,16 @@ const statusClientGone = 499
 
 // late and broken are the refusals of a request that no instance has answered.
 func late() *refusal {
-	return &refusal{http.StatusGatewayTimeout, "endpoint_failure", "the app did not answer in time"}
+	return &refusal{code: http.StatusGatewayTimeout, cause: "endpoint_failure", reason: "the app did not answer in time"}
 }
 
 func broken() *refusal {
-	return &refusal{http.StatusBadGateway, "endpoint_failure", "no instance of the app could answer"}
+	return &refusal{code: http.StatusBadGateway, cause: "endpoint_failure", reason: "no instance of the app could answer"}
+}
+
+// crowded is the refusal of a request for which no instance has room.
+func crowded() *refusal {
+	return &refusal{code: http.StatusServiceUnavailable, cause: "connection_limit_reached", reason: "all instances of the app have as many requests as they may have"}
 }
 
 // fields calls f with each header field of the refusal.
@@ -33,6 +40,9 @@ func (why *refusal) fields(f func(name, value string)) {
 	f("X-Cf-Routererror", why.cause)
 	if why.code == http.StatusServiceUnavailable {
 		f("Retry-After", "1")
+	}
+	for _, m := range why.more {
+		f(m[0], m[1])
 	}
 }
 

@@ -14,20 +14,20 @@ import (
 // aim finds the instances for the request at hand.
 func (c *client) aim() *refusal {
 	if string(c.req.Method) == "CONNECT" {
-		return &refusal{http.StatusBadRequest, "connect_refused", "this router makes no tunnels to other hosts: CONNECT is refused"}
+		return &refusal{code: http.StatusBadRequest, cause: "connect_refused", reason: "this router makes no tunnels to other hosts: CONNECT is refused"}
 	}
 	if why := c.target(); why != nil {
 		return why
 	}
 	if len(c.req.Host) == 0 {
-		return &refusal{http.StatusBadRequest, "empty_host", "the request names no host: send a Host header"}
+		return &refusal{code: http.StatusBadRequest, cause: "empty_host", reason: "the request names no host: send a Host header"}
 	}
 	path, _, _ := bytes.Cut(c.req.Target, []byte("?"))
 	c.x.wish = wish{host: text(c.req.Host), path: text(path)}
 	if bytes.IndexByte(path, '%') >= 0 {
 		plain, err := url.PathUnescape(string(path))
 		if err != nil {
-			return &refusal{http.StatusBadRequest, "bad_request", "the request's path has a % that is not followed by two hexadecimal digits"}
+			return &refusal{code: http.StatusBadRequest, cause: "bad_request", reason: "the request's path has a % that is not followed by two hexadecimal digits"}
 		}
 		c.x.wish.path = plain
 	}
@@ -36,7 +36,7 @@ func (c *client) aim() *refusal {
 	}
 	if e := c.req.Get(wire.Expect); e != nil && c.req.Minor == 1 {
 		if !wire.Is(e.Value, "100-continue") {
-			return &refusal{http.StatusExpectationFailed, "bad_request", "the only expectation understood is 100-continue"}
+			return &refusal{code: http.StatusExpectationFailed, cause: "bad_request", reason: "the only expectation understood is 100-continue"}
 		}
 		c.body.expected = c.req.HasBody()
 	}
@@ -64,7 +64,7 @@ func (c *client) target() *refusal {
 			return nil
 		}
 	}
-	return &refusal{http.StatusBadRequest, "bad_request", "the request's target is neither a path nor a URL"}
+	return &refusal{code: http.StatusBadRequest, cause: "bad_request", reason: "the request's target is neither a path nor a URL"}
 }
 
 // text returns b as a string without copying it. It is good as long as b is
@@ -82,8 +82,15 @@ func (c *client) appendHead(out []byte) []byte {
 	out = append(out, c.req.Host...)
 	out = append(out, "\r\n"...)
 	var id, start, te bool
+	var rules *headerRules
+	if c.x.policy != nil {
+		rules = c.x.policy.request
+	}
 	for i := range c.req.Fields {
 		f := &c.req.Fields[i]
+		if rules != nil && rules.takes(f.Name) {
+			continue
+		}
 		switch f.ID {
 		case wire.Other, wire.UserAgent, wire.Referer, wire.AppInstance, wire.IdempotencyKey, wire.Date, wire.ContentLength:
 			if c.req.Hop(f) {
@@ -116,6 +123,9 @@ func (c *client) appendHead(out []byte) []byte {
 	if te {
 		out = append(out, "Te: trailers\r\n"...)
 	}
+	if rules != nil {
+		out = append(out, rules.text...)
+	}
 	return c.appendOwn(out, id, start)
 }
 
@@ -135,18 +145,7 @@ func (c *client) appendOwn(out []byte, id, start bool) []byte {
 		out = append(out, "Connection: Upgrade\r\n"...)
 		out = appendField(out, u)
 	}
-	out = append(out, "X-Forwarded-For: "...)
-	for i := range c.req.Fields {
-		if f := &c.req.Fields[i]; f.ID == wire.ForwardedFor {
-			out = append(out, f.Value...)
-			out = append(out, ", "...)
-		}
-	}
-	out = append(out, c.ip...)
-	out = append(out, "\r\nX-Forwarded-Host: "...)
-	out = append(out, c.req.Host...)
-	out = append(out, "\r\nX-Forwarded-Proto: "...)
-	out = append(out, c.s.scheme...)
+	out = c.appendForwarded(out)
 	if !start {
 		out = append(out, "\r\nX-Request-Start: "...)
 		out = strconv.AppendInt(out, time.Now().UnixMilli(), 10)

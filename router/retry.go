@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 )
 
@@ -13,7 +14,7 @@ import (
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	for {
 		t := newTry(out)
-		res, err := x.up.roundTripper().RoundTrip(t.req)
+		res, err := x.up.roundTripper(x.byHTTP2(out)).RoundTrip(t.req)
 		if err == nil {
 			x.up.reached()
 			return res, nil
@@ -28,7 +29,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 // again reports whether another instance has the request now, after t failed
 // with err.
 func (x *exchange) again(t *try, err error) bool {
-	if x.in.Context().Err() != nil {
+	if x.in.Context().Err() != nil || x.deadline.over() {
 		return false
 	}
 	x.r.log.Debug("try failed", "app", x.backend.App, "instance", x.backend.Index, "addr", x.backend.Addr, "err", err)
@@ -38,6 +39,17 @@ func (x *exchange) again(t *try, err error) bool {
 	}
 	x.up.reached()
 	return t.harmless(err) && x.next()
+}
+
+// byHTTP2 reports whether the instance gets the request by HTTP/2: if its route
+// says so, and else gRPC, which can't be had by HTTP/1. An upgrade can't be had
+// by HTTP/2.
+func (x *exchange) byHTTP2(req *http.Request) bool {
+	if req.Header["Upgrade"] != nil || x.policy != nil && x.policy.neverH2C {
+		return false
+	}
+	return x.policy != nil && x.policy.alwaysH2C ||
+		req.ProtoMajor == 2 && strings.HasPrefix(req.Header.Get("Content-Type"), "application/grpc")
 }
 
 // isDial reports whether no connection could be made, so nothing was sent.

@@ -6,16 +6,19 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	restFor     = 5 * time.Second  // how long an instance that refused a connection is passed over
-	retryFor    = 10 * time.Second // after a request came in no new try begins later than this
-	dialTimeout = 2 * time.Second  // long enough for one lost packet
+	firstRest   = 500 * time.Millisecond // how long an instance is passed over that refused a connection
+	restFor     = 5 * time.Second        // the longest, when it has refused several
+	retryFor    = 10 * time.Second       // after a request came in no new try begins later than this
+	dialTimeout = 2 * time.Second        // long enough for one lost packet
 )
 
 // Options of a Router. The zero value is ready to use.
@@ -31,7 +34,25 @@ type Options struct {
 	// done with. It is called before the connection's next request is read: it
 	// must not block.
 	OnAccess func(*Access)
+
+	// Trusted are the networks of proxies whose word about the client is
+	// believed: X-Forwarded-For, -Host, -Proto and Forwarded of all others are
+	// thrown away.
+	Trusted []netip.Prefix
+
+	// ProxyProtocol says that connections begin with a header of the PROXY
+	// protocol: those of Trusted, or all if there are none.
+	ProxyProtocol bool
+
+	// HTTPSPort is where clients reach ServeTLS, for redirects; 0 is 443.
+	HTTPSPort int
+
+	// Challenge answers a request below /.well-known/acme-challenge/, or reports
+	// false: then the request goes to the app. nil: all go there.
+	Challenge func(w http.ResponseWriter, req *http.Request) bool
 }
+
+const challengePath = "/.well-known/acme-challenge/"
 
 // A Router is an http.Handler that passes requests on to the instances in its
 // current Table. Requests read the table without a lock.
@@ -40,6 +61,10 @@ type Router struct {
 	proxyLog      *log.Logger // for net/http, which takes no slog.Logger
 	onUnreachable func(addr string)
 	onAccess      func(*Access) // nil: nobody wants to know
+	trusted       []netip.Prefix
+	proxied       bool
+	httpsPort     int
+	challenge     func(http.ResponseWriter, *http.Request) bool
 
 	table   atomic.Pointer[Table]
 	born    time.Time // times are kept as durations since then, which no clock change bends
@@ -73,6 +98,10 @@ func New(o Options) *Router {
 		born:          time.Now(),
 		dialer:        net.Dialer{Timeout: dialTimeout},
 		onAccess:      o.OnAccess,
+		trusted:       o.Trusted,
+		proxied:       o.ProxyProtocol,
+		httpsPort:     o.HTTPSPort,
+		challenge:     o.Challenge,
 		upstreams:     make(map[endpoint]*upstream),
 		traffic:       make(map[string]*traffic),
 	}
@@ -107,13 +136,16 @@ func (r *Router) closeIdle() {
 // ServeHTTP passes the request on to an instance, and to another one if that
 // can't be reached. Its own answers say why in the header X-Cf-RouterError.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if r.challenge != nil && strings.HasPrefix(req.URL.Path, challengePath) && r.challenge(w, req) {
+		return
+	}
 	r.count.requests.Add(1)
 	if req.Method == http.MethodConnect {
-		r.refuse(w, refusal{http.StatusBadRequest, "connect_refused", "this router makes no tunnels to other hosts: CONNECT is refused"})
+		r.refuse(w, refusal{code: http.StatusBadRequest, cause: "connect_refused", reason: "this router makes no tunnels to other hosts: CONNECT is refused"})
 		return
 	}
 	if req.Host == "" {
-		r.refuse(w, refusal{http.StatusBadRequest, "empty_host", "the request names no host: send a Host header"})
+		r.refuse(w, refusal{code: http.StatusBadRequest, cause: "empty_host", reason: "the request names no host: send a Host header"})
 		return
 	}
 	x := exchange{r: r, in: req, arrived: r.now(), wish: wish{host: req.Host, path: req.URL.Path}}
@@ -126,9 +158,22 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, *why)
 		return
 	}
-	x.begin()
+	if x.policy != nil {
+		c := httpCaller{&x}
+		if why := x.guard(c); why != nil {
+			x.code = why.code
+			r.refuse(w, *why)
+			return
+		}
+		x.read(c)
+	}
+	if why := x.begin(); why != nil {
+		x.code = why.code
+		r.refuse(w, *why)
+		return
+	}
 	defer x.end()
-	x.proxy().ServeHTTP(writer(w, req), req)
+	x.serve(writer(w, req), req)
 	x.whole = true
 }
 

@@ -211,9 +211,10 @@ func TestDeadInstanceIsPassedOver(t *testing.T) {
 		t.Errorf("the dead one's share was not spread evenly: %v", seen)
 	}
 	s := r.Stats()
-	rests := uint64(time.Since(start)/(5*time.Second)) + 1
-	if s.Retries == 0 || s.Retries > rests || s.Unreachable != s.Retries || uint64(told.Load()) != s.Retries {
-		t.Errorf("%d retries, %d unreachable, told %d times; want 1 of each every five seconds", s.Retries, s.Unreachable, told.Load())
+	took := time.Since(start)
+	rests, tells := uint64(took/(500*time.Millisecond))+1, int32(took/(5*time.Second))+1
+	if n := told.Load(); s.Retries == 0 || s.Retries > rests || s.Unreachable != s.Retries || s.Ejections != 1 || n == 0 || n > tells {
+		t.Errorf("in %v: %d retries, %d unreachable, %d ejections, told %d times; want 1 ejection, a try every half second at the most, and to be told every five", took, s.Retries, s.Unreachable, s.Ejections, n)
 	}
 	if s.Requests != 1000 || s.Codes != [6]uint64{2: 1000} {
 		t.Errorf("%d requests, codes %v", s.Requests, s.Codes)

@@ -36,6 +36,8 @@ type rule struct {
 	host string // lower case, with domain, no longer than maxHost
 	path string // without a trailing slash
 	port int    // of the container; 0: the primary one
+
+	options *app.RouteOptions
 }
 
 // rules returns the ways to an app: its routes or, when it has none, the
@@ -49,7 +51,7 @@ func rules(s *app.Status, domain string) []rule {
 	}
 	rs := make([]rule, 0, len(s.App.Routes))
 	for _, r := range s.App.Routes {
-		ru := rule{fullHost(r.Host, domain), strings.TrimRight(r.Path, "/"), r.Port}
+		ru := rule{fullHost(r.Host, domain), strings.TrimRight(r.Path, "/"), r.Port, r.Options}
 		if ru.host != "" {
 			rs = append(rs, ru)
 		}

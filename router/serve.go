@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -22,9 +23,15 @@ const (
 // included, and returns nil, or an error when something had to be cut. It
 // closes ln. It may be called for several listeners.
 func (r *Router) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
+	return r.ServeTLS(ctx, ln, nil, drain)
+}
+
+// ServeTLS is Serve over TLS as cfg has it; its NextProtos should have "h2" and
+// "http/1.1".
+func (r *Router) ServeTLS(ctx context.Context, ln net.Listener, cfg *tls.Config, drain time.Duration) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	s := newServer(r, base)
+	s := newServer(r, base, cfg)
 	var work sync.WaitGroup
 	work.Go(func() { s.watch(base) })
 	ended := make(chan error, 1)
@@ -56,6 +63,7 @@ type server struct {
 	r        *Router
 	base     context.Context // ends with Serve
 	scheme   string
+	tls      *tls.Config // nil: there is none
 	draining atomic.Bool
 	lib      library
 	running  sync.WaitGroup
@@ -66,8 +74,11 @@ type server struct {
 	quiet   chan struct{} // closed when drained; nil: nobody waits
 }
 
-func newServer(r *Router, base context.Context) *server {
-	s := &server{r: r, base: base, scheme: "http", clients: make(map[*client]struct{})}
+func newServer(r *Router, base context.Context, cfg *tls.Config) *server {
+	s := &server{r: r, base: base, scheme: "http", tls: cfg, clients: make(map[*client]struct{})}
+	if cfg != nil {
+		s.scheme = "https"
+	}
 	s.lib.init(r, base)
 	r.date.set(time.Now())
 	return s
@@ -187,7 +198,7 @@ func (c *client) dismiss() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase == waiting || c.phase == reading {
-		c.conn.Close()
+		c.raw.Close()
 	}
 }
 
@@ -197,5 +208,5 @@ func (c *client) sever() {
 	defer c.mu.Unlock()
 	c.cut = true
 	c.closeLink()
-	c.conn.Close()
+	c.raw.Close()
 }

@@ -14,6 +14,7 @@ type Stats struct {
 	Aborted     uint64    // an answer broke off: its instance died or its client went
 	Retries     uint64    // tries after a request's first
 	Unreachable uint64    // tries for which no connection could be made
+	Ejections   uint64    // instances that were passed over from then on
 	Backends    []BackendStats
 }
 
@@ -25,7 +26,7 @@ type BackendStats struct {
 }
 
 type counters struct {
-	requests, unrouted, clientGone, aborted, retries, unreachable atomic.Uint64
+	requests, unrouted, clientGone, aborted, retries, unreachable, ejections atomic.Uint64
 
 	clients atomic.Int64 // connections that are open
 
@@ -53,17 +54,18 @@ func (r *Router) Stats() Stats {
 		Aborted:     r.count.aborted.Load(),
 		Retries:     r.count.retries.Load(),
 		Unreachable: r.count.unreachable.Load(),
+		Ejections:   r.count.ejections.Load(),
 	}
 	for i := range s.Codes {
 		s.Codes[i] = r.count.codes[i].Load()
 	}
-	now, seen := r.now(), make(map[*upstream]bool)
+	seen := make(map[*upstream]bool)
 	s.Backends = []BackendStats{}
 	for _, route := range r.table.Load().Routes() {
 		for i, up := range *route.ups.Load() {
 			if !seen[up] {
 				seen[up] = true
-				s.Backends = append(s.Backends, BackendStats{*route.Backends[i], up.inFlight.Load(), !up.ready(now)})
+				s.Backends = append(s.Backends, BackendStats{*route.Backends[i], up.inFlight.Load(), up.restUntil.Load() != 0})
 			}
 		}
 	}

@@ -43,8 +43,9 @@ type Route struct {
 	Apps     []string   // that have the route, by name
 	Backends []*Backend // by app, then index; empty: no instance is healthy
 
-	turn *atomic.Uint64 // whose turn it is; kept by what follows the route
-	ups  atomic.Pointer[[]*upstream]
+	policy *policy        // nil: the route has no options
+	turn   *atomic.Uint64 // whose turn it is; kept by what follows the route
+	ups    atomic.Pointer[[]*upstream]
 }
 
 // A Backend is one port of a healthy instance.

@@ -32,7 +32,7 @@ func (w tunnelWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("take over what came before the upgrade: %w", err)
 	}
-	return &earlyConn{half, io.MultiReader(bytes.NewReader(early), conn)}, rw, nil
+	return &earlyConn{halfCloser: half, from: io.MultiReader(bytes.NewReader(early), conn)}, rw, nil
 }
 
 // A halfCloser is a connection whose directions end one by one, as TCP's and TLS's do.
@@ -44,7 +44,16 @@ type halfCloser interface {
 // An earlyConn is a connection of which something has been read already.
 type earlyConn struct {
 	halfCloser
-	from io.Reader
+	from   io.Reader
+	remote net.Addr // not nil: who is connected, whatever the connection says
+	secure bool     // it is TLS
+}
+
+func (c *earlyConn) RemoteAddr() net.Addr {
+	if c.remote != nil {
+		return c.remote
+	}
+	return c.halfCloser.RemoteAddr()
 }
 
 func (c *earlyConn) Read(p []byte) (int, error) { return c.from.Read(p) }

@@ -15,7 +15,7 @@ func (c *client) tunnel(w *work, l *link) (again bool) {
 		c.release()
 		l.conn.Close()
 		c.x.whole = true
-		return c.refuse(&refusal{502, "endpoint_failure", "the app changed to another protocol without being asked"}, true)
+		return c.refuse(&refusal{code: 502, cause: "endpoint_failure", reason: "the app changed to another protocol without being asked"}, true)
 	}
 	c.answered(101)
 	if !c.s.tunnelling(c) {
@@ -28,8 +28,8 @@ func (c *client) tunnel(w *work, l *link) (again bool) {
 	early := c.buf[c.used:]
 	c.used = len(c.buf)
 	back := make(chan error, 1)
-	go func() { back <- pipe(l.conn, c.conn, early) }()
-	err := pipe(c.conn, l.conn, w.out)
+	go func() { back <- c.pipe(l.conn, c.conn, early) }()
+	err := c.pipe(c.conn, l.conn, w.out)
 	if err != nil {
 		c.conn.Close() // ends the other direction too
 		l.conn.Close()
@@ -45,10 +45,10 @@ func (c *client) tunnel(w *work, l *link) (again bool) {
 
 // pipe writes first, then what comes from one connection, to another, and ends
 // that direction of it when there is no more. After an error both are closed.
-func pipe(to, from net.Conn, first []byte) error {
+func (c *client) pipe(to, from net.Conn, first []byte) error {
 	_, err := to.Write(first)
 	if err == nil {
-		err = relay(to, from)
+		err = c.relay(to, from)
 	}
 	if half, ok := to.(halfCloser); ok && err == nil {
 		err = half.CloseWrite()
@@ -62,13 +62,16 @@ func pipe(to, from net.Conn, first []byte) error {
 
 // relay copies until from ends. It begins with a small buffer, because most
 // tunnels are idle, and splicing would hold a pipe all the time.
-func relay(to, from net.Conn) error {
+func (c *client) relay(to, from net.Conn) error {
 	buf := make([]byte, smallBuffer)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return err
+			}
+			if c.limits != nil {
+				c.moved.Store(int64(c.r.now()))
 			}
 		}
 		if err == io.EOF {

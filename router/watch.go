@@ -41,6 +41,10 @@ type watched struct {
 	gone  bool          // the client is; link was closed
 	late  bool          // the instance is; link was closed
 	cut   bool          // the server stops; all was closed
+
+	limits *limits       // of the request's route; nil: what is usual
+	began  time.Duration // when the request got its limits
+	moved  atomic.Int64  // time.Duration since Router.born, of the last byte; if there are limits
 }
 
 // enter notes that a new phase begins.
@@ -102,25 +106,70 @@ func (c *client) check(now time.Duration) {
 	switch c.phase {
 	case reading:
 		if took > headerWait {
-			c.conn.Close()
+			c.raw.Close()
 		}
-	case waiting:
+	case waiting: // with TLS, c.conn.Close would wait for the client
 		if took > idleTimeout {
-			c.conn.Close()
+			c.raw.Close()
 		}
 	case exchanging, answering:
 		if took < watchEvery {
 			return
 		}
-		if c.phase == exchanging && took > answerWait {
+		if c.overdue(now) {
 			c.late = true
 			c.closeLink()
 		}
-		if sock, ok := c.conn.(syscall.Conn); ok && ended(sock) {
+		if c.left() {
 			c.gone = true
 			c.closeLink()
 		}
+	case tunnelling:
+		if c.limits != nil && c.limits.idle > 0 && now-time.Duration(c.moved.Load()) > c.limits.idle {
+			c.closeLink()
+			c.raw.Close()
+		}
 	}
+}
+
+// left reports whether the client has closed its connection. With TLS nothing
+// can be said of what it may have sent before.
+func (c *client) left() bool {
+	sock, ok := c.raw.(syscall.Conn)
+	if ok && c.conn != c.raw {
+		return hungUp(sock)
+	}
+	return ok && ended(sock)
+}
+
+// overdue reports whether the instance has taken too long. mu must be held.
+func (w *watched) overdue(now time.Duration) bool {
+	wait := answerWait
+	if l := w.limits; l != nil {
+		if l.header > 0 {
+			wait = l.header
+		}
+		idle := now - time.Duration(w.moved.Load())
+		if l.total > 0 && now-w.began > l.total || w.phase == answering && l.idle > 0 && idle > l.idle {
+			return true
+		}
+	}
+	return w.phase == exchanging && now-w.since > wait
+}
+
+// bind notes the limits of the request at hand; none when it is done with.
+func (c *client) bind(l limits) {
+	var has *limits
+	if l != (limits{}) {
+		has = &l
+	} else if c.limits == nil {
+		return
+	}
+	now := c.r.now()
+	c.moved.Store(int64(now))
+	c.mu.Lock()
+	c.limits, c.began = has, now
+	c.mu.Unlock()
 }
 
 // watch checks all connections of s again and again until ctx is done.

@@ -25,7 +25,8 @@ const (
 	AppInstance // X-Cf-App-Instance
 	Instance    // X-Cf-ApplicationId, -InstanceId, -InstanceIndex
 	ForwardedFor
-	ForwardedBy // X-Forwarded-Host, X-Forwarded-Proto
+	ForwardedHost
+	ForwardedProto
 	RequestID
 	RequestStart
 	Referer
@@ -62,8 +63,8 @@ var byLength = [20][]known{
 	12: {{"x-request-id", RequestID}},
 	14: {{"content-length", ContentLength}, {"http2-settings", HTTP2Settings}},
 	15: {{"x-forwarded-for", ForwardedFor}, {"x-request-start", RequestStart}, {"x-cf-instanceid", Instance}, {"idempotency-key", IdempotencyKey}},
-	16: {{"x-forwarded-host", ForwardedBy}, {"proxy-connection", ProxyConnection}},
-	17: {{"x-forwarded-proto", ForwardedBy}, {"transfer-encoding", TransferEncoding}, {"x-cf-app-instance", AppInstance}, {"x-idempotency-key", IdempotencyKey}},
+	16: {{"x-forwarded-host", ForwardedHost}, {"proxy-connection", ProxyConnection}},
+	17: {{"x-forwarded-proto", ForwardedProto}, {"transfer-encoding", TransferEncoding}, {"x-cf-app-instance", AppInstance}, {"x-idempotency-key", IdempotencyKey}},
 	18: {{"x-cf-applicationid", Instance}, {"x-cf-instanceindex", Instance}, {"proxy-authenticate", ProxyAuthenticate}},
 	19: {{"proxy-authorization", ProxyAuthorization}},
 }
