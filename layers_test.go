@@ -22,12 +22,13 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/selftest",
+		"cli":           "api app cli/tui internal/node internal/config internal/selftest internal/story",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
 
 		"internal/selftest": "api app",
+		"internal/story":    "app",
 
 		"internal/bench/start":  "api app",
 		"internal/bench/router": "app router",
@@ -42,7 +43,8 @@ func mayImport() map[string]string {
 		"events":    "app",
 		"web":       "",
 
-		"router/wire": "",
+		"router/wire":  "",
+		"router/certs": "",
 
 		"cells":            "app",
 		"cells/containerd": "app cells",
@@ -67,17 +69,18 @@ func mayImport() map[string]string {
 // soleImporter says for each heavy dependency which package alone may import it.
 func soleImporter() map[string]string {
 	return map[string]string{
-		"github.com/gin-gonic/gin":        "api",
-		"go.etcd.io/bbolt":                "store",
-		"github.com/hashicorp/memberlist": "cluster",
-		"github.com/containerd/":          "cells/containerd",
-		"github.com/opencontainers/runc":  "cells/containerd",
-		"github.com/vishvananda/netlink":  "cells/network",
-		"github.com/google/nftables":      "cells/network",
-		"github.com/spf13/viper":          "internal/config",
-		"github.com/spf13/cobra":          "cli",
-		"github.com/netresearch/go-cron":  "scheduler",
-		"github.com/charmbracelet/":       "cli/tui",
+		"github.com/gin-gonic/gin":         "api",
+		"go.etcd.io/bbolt":                 "store",
+		"github.com/hashicorp/memberlist":  "cluster",
+		"github.com/containerd/":           "cells/containerd",
+		"github.com/opencontainers/runc":   "cells/containerd",
+		"github.com/vishvananda/netlink":   "cells/network",
+		"github.com/google/nftables":       "cells/network",
+		"github.com/spf13/viper":           "internal/config",
+		"github.com/spf13/cobra":           "cli",
+		"github.com/caddyserver/certmagic": "router/certs",
+		"github.com/netresearch/go-cron":   "scheduler",
+		"github.com/charmbracelet/":        "cli/tui",
 	}
 }
 

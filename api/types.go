@@ -5,9 +5,11 @@ import "lattice/app"
 // Info is what a brain says of itself.
 type Info struct {
 	Version   string `json:"version"`
-	Domain    string `json:"domain"`     // apps are at NAME.Domain
-	RouterURL string `json:"router_url"` // http://DOMAIN[:PORT]
-	Cluster   string `json:"cluster"`    // ID of the store
+	Domain    string `json:"domain"`              // apps are at NAME.Domain
+	RouterURL string `json:"router_url"`          // http://DOMAIN[:PORT]
+	HTTPSURL  string `json:"https_url,omitempty"` // https://DOMAIN[:PORT]; empty: there is none
+	AppsCA    string `json:"apps_ca,omitempty"`   // PEM; what to trust for https to hosts under Domain
+	Cluster   string `json:"cluster"`             // ID of the store
 }
 
 // CellStatus is a cell with what runs on it.

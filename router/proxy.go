@@ -98,7 +98,7 @@ func (x *exchange) answered(res *http.Response) error {
 }
 
 // failed is called when no instance has answered.
-func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
+func (x *exchange) failed(w http.ResponseWriter, req *http.Request, err error) {
 	why := broken()
 	switch {
 	case x.in.Context().Err() != nil:
@@ -107,7 +107,7 @@ func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
 		why = late()
 	}
 	x.code = why.code
-	x.r.refuse(w, *why)
+	x.r.refuse(w, req, *why)
 }
 
 // appendRequestID appends 32 random hexadecimal digits. They name a request,

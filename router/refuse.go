@@ -12,6 +12,15 @@ type refusal struct {
 	reason string // a sentence for the person who sees it
 
 	more [][2]string // header fields
+	page string      // HTML instead of the reason; may be empty
+}
+
+// body returns what is shown.
+func (why *refusal) body() string {
+	if why.page != "" {
+		return why.page
+	}
+	return why.reason + "\n"
 }
 
 // statusClientGone is what nginx and gorouter write down for a request whose
@@ -34,7 +43,11 @@ func crowded() *refusal {
 
 // fields calls f with each header field of the refusal.
 func (why *refusal) fields(f func(name, value string)) {
-	f("Content-Type", "text/plain; charset=utf-8")
+	if why.page != "" {
+		f("Content-Type", "text/html; charset=utf-8")
+	} else {
+		f("Content-Type", "text/plain; charset=utf-8")
+	}
 	f("X-Content-Type-Options", "nosniff")
 	f("Cache-Control", "no-store") // a 404 may be cached otherwise
 	f("X-Cf-Routererror", why.cause)
@@ -60,7 +73,8 @@ func (why *refusal) append(out []byte, date string, head, again bool) []byte {
 	}
 	why.fields(add)
 	add("Date", date)
-	add("Content-Length", strconv.Itoa(len(why.reason)+1))
+	body := why.body()
+	add("Content-Length", strconv.Itoa(len(body)))
 	if !again {
 		add("Connection", "close")
 	}
@@ -68,14 +82,15 @@ func (why *refusal) append(out []byte, date string, head, again bool) []byte {
 	if head {
 		return out
 	}
-	return append(append(out, why.reason...), '\n')
+	return append(out, body...)
 }
 
 // refuse answers on the library's path.
-func (r *Router) refuse(w http.ResponseWriter, why refusal) {
+func (r *Router) refuse(w http.ResponseWriter, req *http.Request, why refusal) {
 	r.count.answered(why.code)
+	why.page = r.pages.of(&why, req.Header["Accept"], req.Header.Get("X-Request-Id"))
 	why.fields(w.Header().Set)
 	w.WriteHeader(why.code)
 	// An error here is the client's going away, which is no news.
-	_, _ = w.Write([]byte(why.reason + "\n"))
+	_, _ = w.Write([]byte(why.body()))
 }

@@ -47,6 +47,9 @@ type Options struct {
 	// HTTPSPort is where clients reach ServeTLS, for redirects; 0 is 443.
 	HTTPSPort int
 
+	// Pages are for browsers, instead of the router's own errors. nil: plain text.
+	Pages *Pages
+
 	// Challenge answers a request below /.well-known/acme-challenge/, or reports
 	// false: then the request goes to the app. nil: all go there.
 	Challenge func(w http.ResponseWriter, req *http.Request) bool
@@ -64,6 +67,7 @@ type Router struct {
 	trusted       []netip.Prefix
 	proxied       bool
 	httpsPort     int
+	pages         *Pages
 	challenge     func(http.ResponseWriter, *http.Request) bool
 
 	table   atomic.Pointer[Table]
@@ -101,6 +105,7 @@ func New(o Options) *Router {
 		trusted:       o.Trusted,
 		proxied:       o.ProxyProtocol,
 		httpsPort:     o.HTTPSPort,
+		pages:         o.Pages,
 		challenge:     o.Challenge,
 		upstreams:     make(map[endpoint]*upstream),
 		traffic:       make(map[string]*traffic),
@@ -123,6 +128,13 @@ func (r *Router) Swap(t *Table) {
 	}
 }
 
+// Routes reports whether the table has this very host; a wildcard doesn't count.
+func (r *Router) Routes(host string) bool {
+	var buf [maxHost]byte
+	t := r.table.Load()
+	return t.exact.at(t.seed, hostKey(&buf, host)) != nil
+}
+
 // closeIdle closes all connections to instances that no request uses.
 func (r *Router) closeIdle() {
 	r.mu.Lock()
@@ -141,11 +153,11 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.count.requests.Add(1)
 	if req.Method == http.MethodConnect {
-		r.refuse(w, refusal{code: http.StatusBadRequest, cause: "connect_refused", reason: "this router makes no tunnels to other hosts: CONNECT is refused"})
+		r.refuse(w, req, refusal{code: http.StatusBadRequest, cause: "connect_refused", reason: "this router makes no tunnels to other hosts: CONNECT is refused"})
 		return
 	}
 	if req.Host == "" {
-		r.refuse(w, refusal{code: http.StatusBadRequest, cause: "empty_host", reason: "the request names no host: send a Host header"})
+		r.refuse(w, req, refusal{code: http.StatusBadRequest, cause: "empty_host", reason: "the request names no host: send a Host header"})
 		return
 	}
 	x := exchange{r: r, in: req, arrived: r.now(), wish: wish{host: req.Host, path: req.URL.Path}}
@@ -155,21 +167,21 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer x.record()
 	if why := x.aim(r.table.Load()); why != nil {
 		x.code = why.code
-		r.refuse(w, *why)
+		r.refuse(w, req, *why)
 		return
 	}
 	if x.policy != nil {
 		c := httpCaller{&x}
 		if why := x.guard(c); why != nil {
 			x.code = why.code
-			r.refuse(w, *why)
+			r.refuse(w, req, *why)
 			return
 		}
 		x.read(c)
 	}
 	if why := x.begin(); why != nil {
 		x.code = why.code
-		r.refuse(w, *why)
+		r.refuse(w, req, *why)
 		return
 	}
 	defer x.end()

@@ -31,6 +31,8 @@ type BrainConfig struct {
 	HTTP   string // "ip:port" of the router; empty: port 80 when it may and it is free, else 8080
 	Domain string // apps are at NAME.Domain
 
+	Router RouterConfig
+
 	AccessLog bool   // a line in an app's log for each request
 	Metrics   string // "ip:port" of the router's metrics; empty: none
 

@@ -203,6 +203,11 @@ func TestBadBrainValues(t *testing.T) {
 		"--http 80":                           "write it as :port or ip:port",
 		"--api :7946":                         "port 7946 is wanted for gossip too",
 		"--http :7443":                        "port 7443 is wanted for http too",
+		"--https :7443":                       "port 7443 is wanted for api too",
+		"--https none":                        "write it as :port or ip:port",
+		"--tls-cert a.crt":                    "give each --tls-cert its --tls-key",
+		"--acme-email a@b.c":                  "give --acme-url",
+		"--trusted-proxies 10.0.0.0/99":       "neither an address nor a network",
 		"--api 10.0.0.1:80 --http 0.0.0.0:80": "port 80 is wanted for http too",
 	} {
 		_, err := config.Brain(parsed(t, config.AddBrainFlags, strings.Fields(args)...), "")

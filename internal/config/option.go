@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -39,6 +40,10 @@ type option struct {
 // options returns all there are, in the order of the help text. The key names
 // and defaults are here and nowhere else.
 func options() []option {
+	return slices.Concat(mainOptions(), routerOptions(roleBrain|roleUp), logOptions())
+}
+
+func mainOptions() []option {
 	return []option{
 		{key: "data-dir", roles: roleAll, def: "/var/lib/lattice", usage: "`folder` for everything that must outlive a reboot"},
 		{key: "state-dir", roles: roleAll, def: "", auto: "/run/lattice/ and a hash of the data folder", usage: "`folder` for sockets and other things that end with a reboot"},
@@ -71,7 +76,11 @@ func options() []option {
 		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
 		{key: "plain-http", roles: roleCell | roleUp, def: []string(nil), usage: "`host[:port]` of a registry to speak to without TLS; may be repeated"},
+	}
+}
 
+func logOptions() []option {
+	return []option{
 		{key: "log-level", roles: roleAll, def: "info", usage: "`level`: debug, info, warn or error"},
 		{key: "log-format", roles: roleAll, def: "text", usage: "`format`: text or json"},
 	}

@@ -56,6 +56,8 @@ func (r *reader) brain(common Common) BrainConfig {
 		HTTP:   r.listen("http", true),
 		Domain: strings.ToLower(r.text("domain")),
 
+		Router: r.router(),
+
 		AccessLog: r.truth("access-log"),
 		Metrics:   r.listen("metrics", true),
 
@@ -77,6 +79,8 @@ func (r *reader) brain(common Common) BrainConfig {
 	r.distinct("api", b.API, "gossip", b.Gossip)
 	r.distinct("api", b.API, "http", b.HTTP)
 	r.distinct("gossip", b.Gossip, "http", b.HTTP)
+	r.distinct("https", b.Router.HTTPS, "http", b.HTTP)
+	r.distinct("https", b.Router.HTTPS, "api", b.API)
 	return b
 }
 

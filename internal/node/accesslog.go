@@ -25,6 +25,7 @@ const (
 // An accessLog puts a line for each request into the log of its app.
 type accessLog struct {
 	hub  interface{ Append([]app.LogLine) }
+	form accessFormat
 	boot string        // part of the GUIDs
 	news chan struct{} // has one when lines wait
 
@@ -43,8 +44,8 @@ type accessed struct {
 	at      time.Time
 }
 
-func newAccessLog(hub interface{ Append([]app.LogLine) }) *accessLog {
-	return &accessLog{hub: hub, boot: rand.Text()[:8], news: make(chan struct{}, 1), apps: map[string]*accessed{}}
+func newAccessLog(hub interface{ Append([]app.LogLine) }, form accessFormat) *accessLog {
+	return &accessLog{hub: hub, form: form, boot: rand.Text()[:8], news: make(chan struct{}, 1), apps: map[string]*accessed{}}
 }
 
 // add is router.Options.OnAccess. It never blocks for long.
@@ -72,7 +73,7 @@ func (l *accessLog) add(a *router.Access) {
 	s.seq++
 	l.waiting = append(l.waiting, app.LogLine{
 		App: a.App, Index: max(0, a.Index), GUID: s.guid, Seq: s.seq, At: done,
-		Stream: app.Platform, Source: app.SourceRouter, Text: string(appendAccess(nil, a)),
+		Stream: app.Platform, Source: app.SourceRouter, Text: string(l.form(nil, a)),
 	})
 }
 

@@ -23,7 +23,7 @@ func access(name string, at time.Time) *router.Access {
 func TestAccessLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := logs.New()
-		l := newAccessLog(hub)
+		l := newAccessLog(hub, appendAccess)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		ended := make(chan error, 1)

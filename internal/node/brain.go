@@ -58,7 +58,9 @@ type brain struct {
 
 	apiLn, httpLn, metricsLn net.Listener // metricsLn may be nil
 
-	note string // about the router's port
+	https secured
+
+	note string // about the router's ports
 }
 
 // openBrain opens files and binds ports, so that what can fail fails at once.
@@ -94,6 +96,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	if b.httpLn, b.note, err = b.listenHTTP(cfg.HTTP); err != nil {
 		return nil, err
 	}
+	if err := b.openHTTPS(dir); err != nil {
+		return nil, err
+	}
 	if cfg.Metrics != "" {
 		if b.metricsLn, err = b.sockets.Listen("metrics", cfg.Metrics); err != nil {
 			return nil, fmt.Errorf("the router's metrics can't be on %s: %w", cfg.Metrics, err)
@@ -112,18 +117,34 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		return nil, err
 	}
 	b.hub = logs.New()
-	b.router = b.newRouter()
+	if b.router, err = b.newRouter(); err != nil {
+		return nil, err
+	}
 	b.history = newHistory(b.sched.Statuses, b.router.Totals)
 	return b, nil
 }
 
-func (b *brain) newRouter() *router.Router {
-	o := router.Options{Log: b.log.With("part", "router")}
+func (b *brain) newRouter() (*router.Router, error) {
+	cfg := b.cfg.Router
+	o := router.Options{Log: b.log.With("part", "router"), Trusted: cfg.Trusted, ProxyProtocol: cfg.ProxyProtocol}
+	if b.https.ln != nil {
+		o.HTTPSPort, o.Challenge = number(b.https.ln), b.https.certs.Challenge
+	}
+	if cfg.ErrorPages != "" {
+		var err error
+		if o.Pages, err = router.ReadPages(cfg.ErrorPages); err != nil {
+			return nil, err
+		}
+	}
 	if b.cfg.AccessLog {
-		b.access = newAccessLog(b.hub)
+		format, err := newAccessFormat(cfg.AccessFormat)
+		if err != nil {
+			return nil, err
+		}
+		b.access = newAccessLog(b.hub, format)
 		o.OnAccess = b.access.add
 	}
-	return router.New(o)
+	return router.New(o), nil
 }
 
 // listenHTTP binds the router's port. When none is configured it is 80, or 8080
@@ -151,7 +172,7 @@ func (b *brain) listenHTTP(addr string) (ln net.Listener, note string, err error
 
 // close lets go of everything; parts that run must have ended.
 func (b *brain) close() {
-	for _, ln := range []net.Listener{b.apiLn, b.httpLn, b.metricsLn} {
+	for _, ln := range []net.Listener{b.apiLn, b.httpLn, b.https.ln, b.metricsLn} {
 		if ln != nil {
 			ln.Close() // closed already if its server ran
 		}
@@ -198,18 +219,26 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 		g.Add("metrics", b.serveMetrics)
 	}
 	g.Add("router", b.serveApps)
+	if b.https.ln != nil {
+		g.Add("certificates", b.https.certs.Run)
+		g.Add("router for https", b.serveHTTPS)
+	}
 }
 
-// serveApps waits until the table is as it was before the brain was away:
+func (b *brain) serveApps(ctx context.Context) error {
+	b.waitForTable(ctx)
+	return b.router.Serve(ctx, b.httpLn, drain)
+}
+
+// waitForTable waits until the table is as it was before the brain was away:
 // connections that come meanwhile are not lost, and would only get a 503 for
 // what is healthy. Cells that stay away are not waited for.
-func (b *brain) serveApps(ctx context.Context) error {
+func (b *brain) waitForTable(ctx context.Context) {
 	select {
 	case <-b.settled:
 	case <-time.After(settling):
 	case <-ctx.Done():
 	}
-	return b.router.Serve(ctx, b.httpLn, drain)
 }
 
 // keepTable brings the router's table up to date at each change.
@@ -250,7 +279,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
-			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), Cluster: b.store.ID()},
+			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID()},
 			Events: b.journal, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history,
 		}),

@@ -51,12 +51,12 @@ type CA struct {
 // and makes it when there is none. Files and dir are for their owner only. It
 // never replaces a CA: all clients would have to be given a new token.
 func OpenCA(dir string) (*CA, error) {
-	ca, err := loadCA(dir)
+	ca, err := loadCA(dir, "ca")
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeCA(dir); err != nil {
+		if err := makeCA(dir, "ca", template("lattice CA", caLife)); err != nil {
 			return nil, fmt.Errorf("make a certificate authority in %s: %w", dir, err)
 		}
-		ca, err = loadCA(dir)
+		ca, err = loadCA(dir, "ca")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate authority: %w", err)
@@ -75,14 +75,19 @@ func (ca *CA) Hash() Hash { return ca.hash }
 // Server issues a certificate, valid for a year, for ServerName and the given
 // names and addresses. The CA's own certificate follows it in the chain.
 func (ca *CA) Server(names []string, ips []net.IP) (tls.Certificate, error) {
+	names = slices.Concat([]string{ServerName}, names)
+	slices.Sort(names)
+	return ca.issue("lattice brain", slices.Compact(names), ips)
+}
+
+// issue issues a certificate for a server.
+func (ca *CA) issue(subject string, names []string, ips []net.IP) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make a server key: %w", err)
 	}
-	names = slices.Concat([]string{ServerName}, names)
-	slices.Sort(names)
-	t := template("lattice brain", serverLife)
-	t.DNSNames, t.IPAddresses = slices.Compact(names), ips
+	t := template(subject, serverLife)
+	t.DNSNames, t.IPAddresses = names, ips
 	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, t, ca.cert, key.Public(), ca.key)
 	if err != nil {
@@ -98,36 +103,35 @@ func (ca *CA) Server(names []string, ips []net.IP) (tls.Certificate, error) {
 // loadCA returns fs.ErrNotExist only if there is no CA yet. A key alone was left
 // by a first start that was cut short; a certificate alone is a CA that lost its
 // key.
-func loadCA(dir string) (*CA, error) {
-	certPEM, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
+func loadCA(dir, base string) (*CA, error) {
+	certPEM, err := os.ReadFile(filepath.Join(dir, base+".crt"))
 	if err != nil {
 		return nil, err
 	}
-	keyPEM, err := os.ReadFile(filepath.Join(dir, "ca.key"))
+	keyPEM, err := os.ReadFile(filepath.Join(dir, base+".key"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s has a ca.crt but no ca.key; bring the key back, or remove ca.crt and give all clients a new token", dir)
+		return nil, fmt.Errorf("%[1]s has a %[2]s.crt but no %[2]s.key; bring the key back, or remove %[2]s.crt and have all clients trust another one", dir, base)
 	}
 	if err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("%s: ca.crt and ca.key: %w", dir, err)
+		return nil, fmt.Errorf("%[1]s: %[2]s.crt and %[2]s.key: %[3]w", dir, base, err)
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA {
-		return nil, fmt.Errorf("%s: ca.crt is not a certificate authority of ours", dir)
+		return nil, fmt.Errorf("%s: %s.crt is not a certificate authority of ours", dir, base)
 	}
 	return &CA{cert: pair.Leaf, key: key, hash: sha256.Sum256(pair.Leaf.Raw)}, nil
 }
 
-// makeCA writes the key first, so that ca.crt is there only if all is.
-func makeCA(dir string) error {
+// makeCA writes the key first, so that the certificate is there only if all is.
+func makeCA(dir, base string, t *x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	t := template("lattice CA", caLife)
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
@@ -138,10 +142,10 @@ func makeCA(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, "ca.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})); err != nil {
+	if err := writeFile(filepath.Join(dir, base+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "ca.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return writeFile(filepath.Join(dir, base+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func template(name string, life time.Duration) *x509.Certificate {

@@ -1,0 +1,71 @@
+package pki
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxParents bounds how many certificates an AppsCA keeps.
+const maxParents = 1000
+
+// An AppsCA issues the router's certificates for the hosts under the cluster's
+// domain. It is not the CA of the API, and can do nothing else: its certificate
+// says so, which makes it safe to trust. It is safe for concurrent use.
+type AppsCA struct {
+	ca     *CA
+	domain string
+
+	mu       sync.Mutex // guards byParent
+	byParent map[string]*tls.Certificate
+}
+
+// OpenAppsCA returns the CA kept in dir as apps-ca.crt and apps-ca.key, and makes
+// it when there is none, or none for this domain.
+func OpenAppsCA(dir, domain string) (*AppsCA, error) {
+	const base = "apps-ca"
+	ca, err := loadCA(dir, base)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !slices.Equal(ca.cert.PermittedDNSDomains, []string{domain}) {
+		t := template("lattice apps of "+domain, caLife)
+		t.PermittedDNSDomainsCritical, t.PermittedDNSDomains = true, []string{domain}
+		if err := makeCA(dir, base, t); err != nil {
+			return nil, fmt.Errorf("make a certificate authority for apps in %s: %w", dir, err)
+		}
+		ca, err = loadCA(dir, base)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate authority for apps: %w", err)
+	}
+	return &AppsCA{ca: ca, domain: domain, byParent: map[string]*tls.Certificate{}}, nil
+}
+
+// PEM returns the CA's certificate.
+func (a *AppsCA) PEM() []byte { return a.ca.PEM() }
+
+// Certificate returns a certificate for name; of one that is not under the
+// domain, the domain's. It is made anew when two thirds of its life are over.
+func (a *AppsCA) Certificate(name string) (*tls.Certificate, error) {
+	_, parent, _ := strings.Cut(name, ".")
+	if len(parent) > 253 || !strings.HasSuffix("."+parent, "."+a.domain) {
+		parent = a.domain
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if cert := a.byParent[parent]; cert != nil && time.Until(cert.Leaf.NotAfter) > serverLife/3 {
+		return cert, nil
+	}
+	cert, err := a.ca.issue(parent, []string{parent, "*." + parent}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.byParent) >= maxParents {
+		clear(a.byParent)
+	}
+	a.byParent[parent] = &cert
+	return &cert, nil
+}
