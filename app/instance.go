@@ -22,6 +22,7 @@ const (
 	CauseImage   Cause = "image"   // the image can't be had
 	CauseCommand Cause = "command" // the start command doesn't exist or can't be run
 	CauseRoom    Cause = "room"    // no cell has room for it
+	CauseTurn    Cause = "turn"    // it waits until fewer others are starting
 )
 
 // A Placement is the decision that a cell runs an instance.

@@ -95,7 +95,7 @@ func (j *judge) refused(s app.Status, now time.Time) error {
 	var reasons []string
 	n := 0
 	for _, in := range s.Instances {
-		if wanted(in, s.App) && in.State == app.Unclaimed && in.Reason != "" {
+		if wanted(in, s.App) && in.State == app.Unclaimed && in.Reason != "" && in.Cause != app.CauseTurn {
 			n++
 			if !slices.Contains(reasons, in.Reason) {
 				reasons = append(reasons, in.Reason)

@@ -14,17 +14,21 @@ import (
 
 // Report takes what a cell says it runs; it replaces the cell's last report.
 func (s *Scheduler) Report(r app.Report) error {
-	r.Instances = slices.SortedFunc(slices.Values(r.Instances), func(a, b app.Instance) int {
+	byApp := func(a, b app.Instance) int {
 		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
-	})
+	}
+	if !slices.IsSortedFunc(r.Instances, byApp) {
+		r.Instances = slices.SortedFunc(slices.Values(r.Instances), byApp)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, heard := s.reports[r.Cell]
 	s.emit(s.teller.tell(before.Instances, r.Instances, func(id string) bool { return s.fresh(id, heard) }, time.Now()))
+	before.Cell = r.Cell
 	s.reports[r.Cell] = r
 	s.forgetDiscarded(r)
 	s.announce()
-	if !slices.EqualFunc(before.Instances, r.Instances, samePlan) {
+	if s.hear(before, r) {
 		s.plan()
 	}
 	return nil
@@ -35,11 +39,6 @@ func (s *Scheduler) Report(r app.Report) error {
 func (s *Scheduler) fresh(id string, heard bool) bool {
 	p, placed := s.placements[id]
 	return placed && (heard || p.At.After(s.started))
-}
-
-// samePlan compares what a plan goes by.
-func samePlan(a, b app.Instance) bool {
-	return a.ID == b.ID && a.State == b.State && a.Unready == b.Unready && a.Stopping == b.Stopping && a.Crashes == b.Crashes && a.Stray == b.Stray
 }
 
 // forgetDiscarded forgets orders to discard what the cell has no more. The

@@ -162,10 +162,8 @@ func lastGood(now app.App) uint64 {
 func (s *Scheduler) outdated(newestFirst []app.Revision, current, from uint64) []app.RevisionKey {
 	used := map[uint64]bool{current: true, from: true}
 	s.mu.Lock()
-	for _, p := range s.placements {
-		if p.App == newestFirst[0].App.Name {
-			used[p.Revision] = true
-		}
+	for p := range s.placementsOf(newestFirst[0].App.Name) {
+		used[p.Revision] = true
 	}
 	s.mu.Unlock()
 	var keys []app.RevisionKey
@@ -255,8 +253,8 @@ func (s *Scheduler) Restart(ctx context.Context, name string, index int) (app.Ap
 		}
 		var c app.Change
 		s.mu.Lock()
-		for _, p := range s.placements {
-			if p.App == name && p.Index == index {
+		for p := range s.placementsOf(name) {
+			if p.Index == index {
 				p.Replace = true
 				c.PutPlacements = append(c.PutPlacements, p)
 			}
@@ -321,10 +319,8 @@ func (s *Scheduler) Remove(ctx context.Context, name string) error {
 	}
 	c := app.Change{DeleteApps: []string{name}}
 	s.mu.Lock()
-	for id, p := range s.placements {
-		if p.App == name {
-			c.DeletePlacements = append(c.DeletePlacements, id)
-		}
+	for p := range s.placementsOf(name) {
+		c.DeletePlacements = append(c.DeletePlacements, p.ID)
 	}
 	s.mu.Unlock()
 	if err := s.commit(c); err != nil {

@@ -18,51 +18,72 @@ const (
 	lookAgain = 100 * time.Millisecond
 )
 
-// facts takes note of who is there and returns what to plan with.
-func (s *Scheduler) facts(cells []app.Cell, now time.Time) Facts {
+// refresh takes note of who is there, tells the planner what has changed since
+// it was last called, and returns all cells and tasks. The caller holds s.write.
+func (s *Scheduler) refresh(cells []app.Cell, now time.Time) ([]app.Cell, []Task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meet(cells)
-	f := Facts{
-		Apps: slices.Collect(maps.Values(s.apps)), Revisions: maps.Clone(s.specs), Orders: maps.Clone(s.orders),
-		Cells: s.withAbsent(cells), Images: map[string][]string{}, Options: s.cfg.Choose,
+	cells = s.withAbsent(cells)
+	for i, c := range cells {
+		cells[i].Draining = s.orders[c.ID].Draining
 	}
-	for i, c := range f.Cells {
-		f.Cells[i].Draining = s.orders[c.ID].Draining
-	}
-	var attempts map[string]bool
-	f.Tasks, attempts = s.taskFacts(now)
-	reported := s.reported()
-	for id, p := range s.placements {
-		in, known := reported[id]
-		f.Placed = append(f.Placed, Placed{
-			Placement: p, Health: s.health(in, known), Starting: s.starting(p, in, known, now),
-			Crashes: in.Crashes, Reason: in.Reason, Busy: s.busy(p, in, now),
-		})
-	}
-	for _, r := range s.reports {
-		f.Images[r.Cell] = r.Images
-		for _, in := range r.Instances {
-			if _, placed := s.placements[in.ID]; !placed && !attempts[in.ID] && in.State != app.Completed {
-				f.Leaving = append(f.Leaving, Leaving{Cell: in.Cell, MemoryMB: in.MemoryMB, DiskMB: in.DiskMB})
-			}
+	s.planner.SetCells(cells, s.orders)
+	for name := range s.book.stale {
+		placed, unsteady := s.placed(name, now)
+		if a, ok := s.apps[name]; ok {
+			s.planner.SetApp(name, &a, placed)
+		} else {
+			s.planner.SetApp(name, nil, placed)
+		}
+		if !unsteady {
+			delete(s.book.stale, name)
 		}
 	}
-	return f
+	if s.book.images {
+		images := make(map[string][]string, len(s.reports))
+		for cell, r := range s.reports {
+			images[cell] = r.Images
+		}
+		s.planner.SetImages(images)
+		s.book.images = false
+	}
+	tasks, attempts := s.taskFacts(now)
+	for cell := range s.book.leaving {
+		s.planner.SetLeaving(cell, s.leavingOn(cell, attempts))
+	}
+	clear(s.book.leaving)
+	return cells, tasks
 }
 
-// reported returns the reported instances by placement, of the cells they are
-// placed on. The caller holds s.mu.
-func (s *Scheduler) reported() map[string]app.Instance {
-	all := make(map[string]app.Instance, len(s.placements))
-	for _, r := range s.reports {
-		for _, in := range r.Instances {
-			if p, ok := s.placements[in.ID]; ok && p.Cell == in.Cell && !in.Stray {
-				all[in.ID] = in
-			}
+// placed returns what a plan has to know of an app's placements, and whether
+// time alone can change that.
+func (s *Scheduler) placed(name string, now time.Time) (placed []Placed, unsteady bool) {
+	placed = make([]Placed, 0, len(s.book.ofApp[name]))
+	for p := range s.placementsOf(name) {
+		in, known := s.sighted(p)
+		x := Placed{
+			Placement: p, Health: s.health(in, known), Starting: s.starting(p, in, known, now),
+			Crashes: in.Crashes, Reason: in.Reason, Busy: s.busy(p, in, now),
+		}
+		_, retired := s.retired[p.ID]
+		unsteady = unsteady || x.Starting || retired
+		placed = append(placed, x)
+	}
+	return placed, unsteady
+}
+
+// leavingOn returns what is taken on a cell by what is not placed there any
+// more. attempts are those of tasks that are.
+func (s *Scheduler) leavingOn(cell string, attempts map[string]bool) (taken app.Resources) {
+	for _, in := range s.reports[cell].Instances {
+		if _, placed := s.placements[in.ID]; !placed && !attempts[in.ID] && in.State != app.Completed {
+			taken.MemoryMB += in.MemoryMB
+			taken.DiskMB += in.DiskMB
+			taken.Containers++
 		}
 	}
-	return all
+	return taken
 }
 
 func (s *Scheduler) health(in app.Instance, known bool) Health {
@@ -116,8 +137,14 @@ func (s *Scheduler) meet(cells []app.Cell) {
 	}
 	for id, c := range s.seen {
 		if c.State == app.CellDead && before[id].State != app.CellDead {
+			s.hear(s.reports[id], app.Report{Cell: id})
 			delete(s.reports, id)
 			delete(s.discard, id)
+		}
+		if before[id].State != c.State {
+			for p := range s.placementsOn(id) {
+				s.touch(p.App)
+			}
 		}
 		if c.State == app.CellDead && !needed[id] {
 			delete(s.seen, id)

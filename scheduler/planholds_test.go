@@ -50,7 +50,7 @@ func holds(t *testing.T, seed uint64, o scheduler.Options) {
 		c.Capacity.CPUMilli, c.Labels = 4000, map[string]string{"disk": []string{"ssd", "hdd"}[i%2]}
 		w.cells = append(w.cells, c)
 	}
-	for w.round = range 1500 {
+	for w.round = range 500 {
 		w.disturb()
 		w.settle(t)
 	}

@@ -49,16 +49,18 @@ type Scheduler struct {
 	started time.Time
 	poke    chan struct{} // something changed that may need a plan
 
-	write sync.Mutex // held over a write to the store and the update of what mu guards; taken before mu
+	write   sync.Mutex // held over a plan, a write to the store and the update of what mu guards; taken before mu
+	planner *Planner   // write guards it
 
 	mu         sync.Mutex // guards what follows; never held over a write
 	apps       map[string]app.App
 	revisions  map[app.RevisionKey]app.Revision
-	specs      map[app.RevisionKey]*app.App // of revisions
+	specs      map[app.RevisionKey]*app.App // of revisions; written with write held too, so that a plan may read it
 	orders     map[string]app.CellOrder     // by cell
 	placements map[string]app.Placement     // by ID
 	retired    map[string]time.Time         // placements that are out of the router, since when
-	refused    map[slot]string
+	refused    map[slot]refusal
+	book       book
 	tasks      taskBook
 	reports    map[string]app.Report      // by cell, instances in order
 	discard    map[string]map[string]bool // strays to be stopped, by cell and ID
@@ -93,10 +95,11 @@ func New(cfg Config) (*Scheduler, error) {
 		cfg: cfg, started: time.Now(), poke: make(chan struct{}, 1), changed: make(chan struct{}),
 		apps: map[string]app.App{}, revisions: map[app.RevisionKey]app.Revision{}, specs: map[app.RevisionKey]*app.App{},
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
-		refused: map[slot]string{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
+		refused: map[slot]refusal{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
 		seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
-		tasks: newTaskBook(),
+		tasks: newTaskBook(), book: newBook(),
 	}
+	s.planner = NewPlanner(cfg.Choose, s.specs)
 	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders,
 		PutTasks: desired.Tasks, PutSchedules: desired.Schedules})
 	return s, nil
@@ -108,10 +111,12 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	tick := time.NewTicker(safetyTick)
 	defer tick.Stop()
 	for {
+		start := time.Now()
 		cells, moved := s.cfg.Members()
 		if err := s.round(cells); err != nil {
 			s.cfg.Log.Error("placements not written, will try again", "err", err)
 		}
+		rest(ctx, time.Since(start))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -120,6 +125,18 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		case <-s.due():
 		case <-tick.C:
 		}
+	}
+}
+
+// rest keeps rounds from taking more than a fifth of a core. What comes meanwhile
+// is for one next round.
+func rest(ctx context.Context, took time.Duration) {
+	if took < time.Millisecond {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(4*took, time.Second)):
 	}
 }
 
@@ -153,8 +170,8 @@ func (s *Scheduler) round(cells []app.Cell) error {
 	if err := s.settleTasks(cells, time.Now()); err != nil {
 		return err
 	}
-	f := s.facts(cells, time.Now())
-	d := Plan(f)
+	now, tasks := s.refresh(cells, time.Now())
+	d := s.planner.Plan(tasks)
 	var c app.Change
 	placed := s.placeTasks(&c, d.Tasks, time.Now())
 	for _, p := range d.Stop {
@@ -174,7 +191,7 @@ func (s *Scheduler) round(cells []app.Cell) error {
 	if err := s.commit(c); err != nil {
 		return err
 	}
-	s.tellPlan(d, f)
+	s.tellPlan(d, now)
 	s.tellTasks(placed)
 	s.observe(d.Refused, d.Retired)
 	if len(d.Rollouts)+len(d.Stop) > 0 {
@@ -201,6 +218,7 @@ func (s *Scheduler) adopt(c app.Change) {
 	defer s.mu.Unlock()
 	for _, name := range c.DeleteApps {
 		delete(s.apps, name)
+		s.touch(name)
 		maps.DeleteFunc(s.revisions, func(k app.RevisionKey, _ app.Revision) bool { return k.App == name })
 		maps.DeleteFunc(s.specs, func(k app.RevisionKey, _ *app.App) bool { return k.App == name })
 	}
@@ -210,10 +228,9 @@ func (s *Scheduler) adopt(c app.Change) {
 	}
 	for _, a := range c.PutApps {
 		s.apps[a.Name] = a
-		for _, p := range s.placements {
-			if p.App == a.Name {
-				s.announceWork(p.Cell) // it keeps the app as it is now
-			}
+		s.touch(a.Name)
+		for p := range s.placementsOf(a.Name) {
+			s.announceWork(p.Cell) // it keeps the app as it is now
 		}
 	}
 	for _, r := range c.PutRevisions {
@@ -235,13 +252,13 @@ func (s *Scheduler) adopt(c app.Change) {
 
 func (s *Scheduler) adoptPlacements(c app.Change) {
 	for _, p := range c.PutPlacements {
-		s.placements[p.ID] = p
+		s.place(p)
 		delete(s.refused, slot{p.App, p.Index})
 		s.announceWork(p.Cell)
 	}
 	for _, id := range c.DeletePlacements {
 		s.announceWork(s.placements[id].Cell)
-		delete(s.placements, id)
+		s.unplace(id)
 		delete(s.retired, id)
 	}
 }
@@ -252,14 +269,14 @@ func (s *Scheduler) observe(refused []Refusal, retired []app.Placement) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tellRefused(refused, time.Now())
-	why, tasks := make(map[slot]string, len(refused)), map[string]string{}
+	why, tasks := make(map[slot]refusal, len(refused)), map[string]string{}
 	for _, r := range refused {
 		if r.Task != "" {
 			tasks[r.Task] = r.Reason
 			s.tellTaskRefused(r)
 			continue
 		}
-		why[slot{r.App, r.Index}] = r.Reason
+		why[slot{r.App, r.Index}] = refusal{r.Waits, r.Reason}
 	}
 	out := make(map[string]time.Time, len(retired))
 	for _, p := range retired {
@@ -267,9 +284,25 @@ func (s *Scheduler) observe(refused []Refusal, retired []app.Placement) {
 			out[p.ID] = s.retired[p.ID]
 		}
 	}
+	s.touchRetired(out)
 	if !maps.Equal(why, s.refused) || !maps.Equal(out, s.retired) || !maps.Equal(tasks, s.tasks.refused) {
 		s.refused, s.retired, s.tasks.refused = why, out, tasks
 		s.announce()
+	}
+}
+
+// touchRetired touches the apps of what has come to be retired, or is no more. The
+// caller holds s.mu.
+func (s *Scheduler) touchRetired(out map[string]time.Time) {
+	for id := range out {
+		if s.retired[id].IsZero() {
+			s.touch(s.placements[id].App)
+		}
+	}
+	for id := range s.retired {
+		if out[id].IsZero() {
+			s.touch(s.placements[id].App)
+		}
 	}
 }
 
@@ -281,6 +314,7 @@ func (s *Scheduler) announce() {
 
 // announceWork wakes the cell. The caller holds s.mu.
 func (s *Scheduler) announceWork(cell string) {
+	s.book.leaving[cell] = true
 	if ch, ok := s.work[cell]; ok {
 		close(ch)
 		delete(s.work, cell)

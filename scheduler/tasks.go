@@ -69,8 +69,8 @@ func (s *Scheduler) announceTask(t app.Task) {
 // needed returns the cells that something is placed on. The caller holds s.mu.
 func (s *Scheduler) needed() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, p := range s.placements {
-			if !yield(p.Cell) {
+		for cell := range s.book.onCell {
+			if !yield(cell) {
 				return
 			}
 		}

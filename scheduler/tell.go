@@ -44,10 +44,10 @@ func differences(a, b app.App) string {
 	return cmp.Or(strings.Join(names, ", "), "nothing")
 }
 
-// tellPlan tells what a plan that was made of f changed. It is written already.
-func (s *Scheduler) tellPlan(d Decision, f Facts) {
+// tellPlan tells what a plan changed. It is written already.
+func (s *Scheduler) tellPlan(d Decision, cells []app.Cell) {
 	states := map[string]app.CellState{}
-	for _, c := range f.Cells {
+	for _, c := range cells {
 		states[c.ID] = c.State
 	}
 	var es []app.Event
@@ -65,7 +65,7 @@ func (s *Scheduler) tellPlan(d Decision, f Facts) {
 		}
 		es = append(es, e)
 	}
-	s.emit(append(es, placedEvents(d.Start, f)...))
+	s.emit(append(es, s.placedEvents(d.Start, cells)...))
 	kinds := map[app.RolloutState]string{app.RolloutPaused: app.RolloutWaiting, app.RolloutDone: app.RolloutFinished, app.RolloutFailed: app.RolloutUndone}
 	for _, t := range d.Rollouts {
 		if kind := kinds[t.State]; kind != "" {

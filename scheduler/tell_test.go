@@ -133,7 +133,11 @@ func TestWhyHere(t *testing.T) {
 		{[]app.Cell{a, b, c}, []Placed{on("c"), on("c")}, "c", "the best of 3 cells"},
 	} {
 		p := app.Placement{App: "web", Cell: tt.cell}
-		if got := newOutlook(Facts{Cells: tt.cells, Placed: tt.placed}).why(p); !strings.Contains(got, tt.want) {
+		o := newOutlook(tt.cells)
+		for _, x := range tt.placed {
+			o.add(x.App, x.Cell)
+		}
+		if got := o.why(p); !strings.Contains(got, tt.want) {
 			t.Errorf("got %q, want %q in it", got, tt.want)
 		}
 	}

@@ -17,7 +17,7 @@ func (s *Scheduler) Status(name string) (app.Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, known := s.apps[name]
-	st := app.Status{App: a, Instances: s.instances(func(n string) bool { return n == name })[name]}
+	st := app.Status{App: a, Instances: s.instances(name)}
 	if !known && len(st.Instances) == 0 {
 		return app.Status{}, fmt.Errorf("app %q %w", name, app.ErrNotFound)
 	}
@@ -29,10 +29,9 @@ func (s *Scheduler) Status(name string) (app.Status, error) {
 func (s *Scheduler) Statuses() []app.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	instances := s.instances(func(n string) bool { _, ok := s.apps[n]; return ok })
 	sts := make([]app.Status, 0, len(s.apps))
 	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
-		sts = append(sts, app.Status{App: s.apps[name], Instances: instances[name]})
+		sts = append(sts, app.Status{App: s.apps[name], Instances: s.instances(name)})
 	}
 	return sts
 }
@@ -43,79 +42,74 @@ func (s *Scheduler) Unheard() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	missing := map[string]bool{}
-	for _, p := range s.placements {
-		if _, ok := s.reports[p.Cell]; !ok {
-			missing[p.Cell] = true
+	for cell := range s.book.onCell {
+		if _, ok := s.reports[cell]; !ok {
+			missing[cell] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(missing))
 }
 
-// instances joins placements, reports and refusals to the instances of the
-// apps that pick chooses, by index. The caller holds s.mu.
-func (s *Scheduler) instances(pick func(name string) bool) map[string][]app.Instance {
-	reported := s.reported()
-	all := map[string][]app.Instance{}
-	for _, r := range s.reports {
-		for _, in := range r.Instances {
-			if _, ok := reported[in.ID]; !ok && !in.Stray && in.Task == nil && pick(in.App) {
-				in.Stopping = true // the cell may have yet to hear of it
-				all[in.App] = append(all[in.App], in)
-			}
+// instances joins placements, reports and refusals to the instances of an app,
+// by index; never nil. The caller holds s.mu.
+func (s *Scheduler) instances(name string) []app.Instance {
+	all := make([]app.Instance, 0, len(s.book.ofApp[name]))
+	for key := range s.book.toldOf[name] {
+		in := *s.book.told[key]
+		if p, ok := s.placements[in.ID]; (!ok || p.Cell != in.Cell) && !in.Stray && in.Task == nil {
+			in.Stopping = true // the cell may have yet to hear of it
+			all = append(all, in)
 		}
 	}
-	for _, p := range s.placements {
-		if !pick(p.App) {
-			continue
-		}
-		in, ok := reported[p.ID]
+	for p := range s.placementsOf(name) {
+		in, ok := s.sighted(p)
 		if !ok {
 			in = app.Instance{ID: p.ID, App: p.App, Index: p.Index, Revision: p.Revision, Cell: p.Cell, State: app.Claimed, Since: p.At}
 		}
 		_, in.Draining = s.retired[p.ID]
-		if why := s.refused[slot{p.App, p.Index}]; why != "" && in.State == app.Running {
-			in.Reason, in.Cause = "waits for room to move to: "+why, app.CauseRoom
+		if r := s.refused[slot{p.App, p.Index}]; r.reason != "" && in.State == app.Running {
+			in.Reason, in.Cause = "waits for room to move to: "+r.reason, r.cause()
 		}
-		all[p.App] = append(all[p.App], in)
+		all = append(all, in)
 	}
-	s.addUnclaimed(all, pick)
-	for _, ins := range all {
-		slices.SortFunc(ins, func(a, b app.Instance) int {
-			return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(toInt(leaving(a)), toInt(leaving(b))),
-				cmp.Compare(b.Revision, a.Revision), strings.Compare(a.ID, b.ID))
-		})
-	}
+	all = s.withUnclaimed(all, name)
+	slices.SortFunc(all, func(a, b app.Instance) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(toInt(leaving(a)), toInt(leaving(b))),
+			cmp.Compare(b.Revision, a.Revision), strings.Compare(a.ID, b.ID))
+	})
 	return all
 }
 
 // leaving reports whether another instance has taken the place of in.
 func leaving(in app.Instance) bool { return in.Stopping || in.Draining }
 
-// addUnclaimed adds the instances that have no cell, with the reason.
-func (s *Scheduler) addUnclaimed(all map[string][]app.Instance, pick func(string) bool) {
-	for name, a := range s.apps {
-		if !pick(name) {
-			continue
-		}
-		placed := make([]bool, a.Wanted())
-		for _, in := range all[name] {
-			if !in.Stopping && in.Index < len(placed) {
-				placed[in.Index] = true
-			}
-		}
-		for i, ok := range placed {
-			if !ok {
-				in := app.Instance{App: name, Index: i, Revision: a.Revision, State: app.Unclaimed, Since: a.CreatedAt, Reason: s.refused[slot{name, i}]}
-				if in.Reason != "" {
-					in.Cause = app.CauseRoom
-				}
-				all[name] = append(all[name], in)
-			}
-		}
-		if all[name] == nil {
-			all[name] = []app.Instance{}
+// withUnclaimed adds the instances that have no cell, with the reason.
+func (s *Scheduler) withUnclaimed(all []app.Instance, name string) []app.Instance {
+	a := s.apps[name]
+	placed := make([]bool, a.Wanted())
+	for _, in := range all {
+		if !in.Stopping && in.Index < len(placed) {
+			placed[in.Index] = true
 		}
 	}
+	for i, ok := range placed {
+		if !ok {
+			r := s.refused[slot{name, i}]
+			all = append(all, app.Instance{App: name, Index: i, Revision: a.Revision, State: app.Unclaimed, Since: a.CreatedAt, Reason: r.reason, Cause: r.cause()})
+		}
+	}
+	return all
+}
+
+// cause returns what kind of refusal r is.
+func (r refusal) cause() app.Cause {
+	switch {
+	case r.reason == "":
+		return ""
+	case r.waits:
+		return app.CauseTurn
+	}
+	return app.CauseRoom
 }
 
 func toInt(b bool) int {
@@ -168,12 +162,10 @@ func (s *Scheduler) Work(cell string) (app.Work, error) {
 	w := app.Work{Store: s.cfg.Store.ID(), Revision: s.revision, Domain: s.cfg.Domain, Assigned: []app.Assignment{},
 		Tasks:   s.taskOrders(cell),
 		Discard: slices.Sorted(maps.Keys(s.discard[cell]))}
-	for _, p := range s.placements {
-		if p.Cell == cell {
-			a := s.specOf(p)
-			a.Rollout = nil // it changes often, and is no concern of the cell's
-			w.Assigned = append(w.Assigned, app.Assignment{ID: p.ID, Index: p.Index, App: a})
-		}
+	for p := range s.placementsOn(cell) {
+		a := s.specOf(p)
+		a.Rollout = nil // it changes often, and is no concern of the cell's
+		w.Assigned = append(w.Assigned, app.Assignment{ID: p.ID, Index: p.Index, App: a})
 	}
 	slices.SortFunc(w.Assigned, func(a, b app.Assignment) int {
 		return cmp.Or(strings.Compare(a.App.Name, b.App.Name), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))

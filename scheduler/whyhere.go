@@ -7,20 +7,39 @@ import (
 	"lattice/app"
 )
 
+// reasoned is for how many placements of one plan it is told why they are where
+// they are: that takes a look at each cell.
+const reasoned = 1000
+
 // placedEvents tells of new placements, and why their cells were chosen.
-func placedEvents(start []app.Placement, f Facts) []app.Event {
-	o := newOutlook(f)
-	var all []app.Event
+func (s *Scheduler) placedEvents(start []app.Placement, cells []app.Cell) []app.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := newOutlook(cells)
+	all := make([]app.Event, 0, len(start))
+	told, fresh := map[string]int{}, make(map[string]bool, len(start))
 	for _, p := range start {
+		fresh[p.ID] = true
+	}
+	for i, p := range start {
+		if told[p.App]++; told[p.App] == 1 && i < reasoned {
+			for old := range s.placementsOf(p.App) {
+				if !fresh[old.ID] {
+					o.add(old.App, old.Cell)
+				}
+			}
+		}
 		e := aboutPlacement(app.InstancePlaced, p)
-		e.Message = o.why(p)
+		if e.Message = fmt.Sprintf("the best of %d cells", len(o.cells)); told[p.App] <= oneByOne && i < reasoned {
+			e.Message = o.why(p)
+			o.add(p.App, p.Cell)
+		}
 		all = append(all, e)
-		o.add(p.App, p.Cell)
 	}
 	return all
 }
 
-// An outlook is the cells that take work, and how many instances of each app
+// An outlook is the cells that take work, and how many instances of some apps
 // they have while a plan is told.
 type outlook struct {
 	cells  []app.Cell
@@ -28,16 +47,13 @@ type outlook struct {
 	counts map[[2]string]int // by app and cell
 }
 
-func newOutlook(f Facts) *outlook {
+func newOutlook(cells []app.Cell) *outlook {
 	o := &outlook{zones: map[string]string{}, counts: map[[2]string]int{}}
-	for _, c := range f.Cells {
+	for _, c := range cells {
 		o.zones[c.ID] = c.Zone
 		if c.State == app.CellAlive && !c.Draining {
 			o.cells = append(o.cells, c)
 		}
-	}
-	for _, p := range f.Placed {
-		o.add(p.App, p.Cell)
 	}
 	return o
 }

@@ -244,11 +244,17 @@ func (b *brain) waitForTable(ctx context.Context) {
 // keepTable brings the router's table up to date at each change.
 func (b *brain) keepTable(ctx context.Context) error {
 	routes := router.NewBuilder(b.cfg.Domain, func(cell string) bool { return cell == b.localCell })
-	settled := false
+	settled, feed := false, b.sched.NewFeed()
 	for {
 		changed := b.sched.Changed()
 		heard := len(b.sched.Unheard()) == 0 // before the statuses are taken
-		routes.Sync(b.sched.Statuses())
+		apps, gone := feed.Next()
+		for i := range apps {
+			routes.Set(&apps[i])
+		}
+		for _, name := range gone {
+			routes.Remove(name)
+		}
 		b.router.Swap(routes.Table())
 		if heard && !settled {
 			settled = true
