@@ -80,7 +80,8 @@ func (c *client) serve() {
 	if !c.open() {
 		return
 	}
-	for c.head() && c.exchange() && c.next() {
+	for c.head() && c.exchange() {
+		c.next()
 	}
 }
 
@@ -115,8 +116,8 @@ func (c *client) head() bool {
 	}
 }
 
-// next forgets the request at hand. It reports false when the server stops.
-func (c *client) next() bool {
+// next forgets the request at hand.
+func (c *client) next() {
 	rest := c.buf[c.used:]
 	if cap(c.buf) > smallBuffer && len(rest) < smallBuffer {
 		c.buf = append(make([]byte, 0, smallBuffer), rest...)
@@ -125,7 +126,9 @@ func (c *client) next() bool {
 	}
 	c.used, c.seen = 0, 0
 	c.enter(waiting, c.r.now())
-	return !c.s.draining.Load() // after enter: else dismiss could miss it
+	if c.s.draining.Load() { // after enter: else dismiss could miss it
+		c.dismiss()
+	}
 }
 
 // malformed answers what is no request.
@@ -187,6 +190,9 @@ func (c *client) pass(why *refusal) (again bool) {
 	w := c.r.works.get()
 	defer c.r.works.put(w)
 	c.enter(exchanging, c.x.arrived)
+	if c.s.draining.Load() { // after enter: see dismiss
+		c.conn.SetReadDeadline(time.Time{})
+	}
 	if why := c.x.begin(); why != nil {
 		return c.refuse(why, c.req.HasBody())
 	}

@@ -15,7 +15,8 @@ import (
 const (
 	maxHeader   = 64 << 10 // bytes of a request's header; more is 431
 	headerWait  = 10 * time.Second
-	idleTimeout = 90 * time.Second // between two requests of a connection
+	idleTimeout = 90 * time.Second       // between two requests of a connection
+	lastCall    = 300 * time.Millisecond // for a request that is on its way when the server stops
 )
 
 // Serve answers requests on ln until ctx is done. It then takes no more,
@@ -193,12 +194,13 @@ func (s *server) cutAll() {
 	s.running.Wait()
 }
 
-// dismiss closes the connection if it has no request.
+// dismiss closes the connection if no request comes any more. One may be on its
+// way: it was sent before the client could know, and nobody else would answer it.
 func (c *client) dismiss() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase == waiting || c.phase == reading {
-		c.raw.Close()
+		c.conn.SetReadDeadline(time.Now().Add(lastCall))
 	}
 }
 
