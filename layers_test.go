@@ -22,7 +22,7 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/selftest internal/story",
+		"cli":           "api app cli/tui internal/node internal/config internal/install internal/selftest internal/story",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
@@ -59,6 +59,7 @@ func mayImport() map[string]string {
 		"internal/run":    "",
 
 		"internal/systemd": "",
+		"internal/install": "app",
 
 		"store/storetest":      "app store",
 		"examples/hello":       "",

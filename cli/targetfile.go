@@ -72,6 +72,11 @@ func saveTarget(name string, t target) error {
 	}
 	ts.Current = name
 	ts.Targets[name] = t
+	return saveTargets(ts)
+}
+
+// saveTargets replaces the target file.
+func saveTargets(ts targets) error {
 	path, err := targetPath()
 	if err != nil {
 		return err

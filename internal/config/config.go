@@ -79,6 +79,9 @@ type Setting struct {
 	Origin string `json:"origin"`         // "flag --api", "environment LATTICE_API", "file PATH", "default", "detected"
 }
 
+// Chosen reports whether somebody asked for the value.
+func (s Setting) Chosen() bool { return s.Origin != originDefault && s.Origin != originDetected }
+
 // Brain reads a brain's configuration. flags went through AddBrainFlags and were
 // parsed; file may be empty. It reports all that is wrong, one sentence a line;
 // each is app.ErrInvalid.

@@ -15,6 +15,12 @@ import (
 	"lattice/app"
 )
 
+// Origins of values that nobody asked for.
+const (
+	originDefault  = "default"
+	originDetected = "detected"
+)
+
 // A reader answers what the value of a key is, collects what is wrong, and
 // remembers what it answered.
 type reader struct {
@@ -176,7 +182,7 @@ func (r *reader) origin(key string) string {
 	env := option{key: key}.env()
 	switch {
 	case r.found[key]:
-		return "detected"
+		return originDetected
 	case r.flags.Changed(key):
 		return "flag --" + key
 	case os.Getenv(env) != "":
@@ -184,7 +190,7 @@ func (r *reader) origin(key string) string {
 	case r.v.InConfig(key):
 		return "file " + r.file
 	}
-	return "default"
+	return originDefault
 }
 
 func (r *reader) settings() []Setting {
