@@ -48,6 +48,7 @@ const (
 	InstanceDropped   = "instance.dropped" // no longer placed; Message: why
 	InstanceClaimed   = "instance.claimed" // its cell starts it
 	InstancePulling   = "instance.pulling"
+	InstanceLaunched  = "instance.started" // its container runs, and is not healthy yet
 	InstanceRunning   = "instance.running" // healthy
 	InstanceUnready   = "instance.unready" // runs, but is not routed
 	InstanceReady     = "instance.ready"   // routed again

@@ -88,7 +88,7 @@ func newRoot(st *streams) *cobra.Command {
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
 		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
-		newTest(st), newVersion(st),
+		newExplain(st), newTest(st), newVersion(st),
 	)
 	root.SetHelpCommand(newHelp())
 	return root

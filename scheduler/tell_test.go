@@ -23,6 +23,7 @@ func crashes(n int, reason string) func(*app.Instance) {
 	return func(in *app.Instance) { in.Crashes, in.Reason, in.GUID = n, reason, "" }
 }
 
+func started(in *app.Instance) { in.GUID = "g2" }
 func pulls(in *app.Instance)   { in.Pull = &app.Pull{} }
 func unready(in *app.Instance) { in.Unready = true }
 func stops(in *app.Instance)   { in.Stopping = true }
@@ -39,10 +40,11 @@ func TestTeller(t *testing.T) {
 	}{
 		"nothing":                {none, none, ""},
 		"the same":               {list(run(app.Running)), list(run(app.Running)), ""},
-		"claimed":                {none, list(run(app.Claimed)), "instance.claimed"},
+		"claimed":                {none, list(run(app.Claimed)), "instance.claimed instance.started"},
 		"quick":                  {none, list(run(app.Running)), "instance.claimed instance.running"},
 		"pulled":                 {list(run(app.Claimed)), list(run(app.Claimed, pulls)), "instance.pulling"},
 		"still pulled":           {list(run(app.Claimed, pulls)), list(run(app.Claimed, pulls)), ""},
+		"started":                {list(run(app.Claimed, pulls, crashes(1, ""))), list(run(app.Claimed, crashes(1, ""), started)), "instance.started"},
 		"came up":                {list(run(app.Claimed)), list(run(app.Running)), "instance.running"},
 		"crashed":                {list(run(app.Running)), list(run(app.Crashed, crashes(1, "exited"))), "instance.crashed"},
 		"crashed and came up":    {list(run(app.Running)), list(run(app.Running, crashes(1, "exited"))), "instance.crashed instance.running"},

@@ -65,6 +65,9 @@ func (t *teller) change(old, in app.Instance, now time.Time) []app.Event {
 	if in.Pull != nil && old.Pull == nil {
 		es = append(es, about(app.InstancePulling, in, "pulls its image"))
 	}
+	if in.State == app.Claimed && in.GUID != "" && in.GUID != old.GUID && in.Crashes < loop {
+		es = append(es, about(app.InstanceLaunched, in, "its container runs"))
+	}
 	up, wasUp := in.State == app.Running, old.State == app.Running && old.GUID == in.GUID
 	switch since, quiet := t.unsteady[in.ID]; {
 	case up && !wasUp && in.Crashes >= loop:
