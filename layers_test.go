@@ -22,7 +22,7 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/install internal/selftest internal/story",
+		"cli":           "api app cli/tui internal/node internal/config internal/install internal/selftest internal/story internal/manifest internal/compose",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
@@ -56,7 +56,10 @@ func mayImport() map[string]string {
 
 		"internal/config": "app",
 		"internal/pki":    "app",
-		"internal/run":    "",
+
+		"internal/manifest": "app",
+		"internal/compose":  "app internal/manifest",
+		"internal/run":      "",
 
 		"internal/systemd": "",
 		"internal/install": "app",
@@ -78,6 +81,7 @@ func soleImporter() map[string]string {
 		"github.com/vishvananda/netlink":   "cells/network",
 		"github.com/google/nftables":       "cells/network",
 		"github.com/spf13/viper":           "internal/config",
+		"github.com/compose-spec":          "internal/compose",
 		"github.com/spf13/cobra":           "cli",
 		"github.com/caddyserver/certmagic": "router/certs",
 		"github.com/netresearch/go-cron":   "scheduler",
