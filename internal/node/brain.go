@@ -28,6 +28,7 @@ import (
 	"lattice/router"
 	"lattice/scheduler"
 	"lattice/store"
+	"lattice/web"
 )
 
 // brain is the brain half of a process.
@@ -287,7 +288,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
 			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID()},
 			Events: b.journal, Log: log, Done: streams,
-			Users: users{b.users, b.ca}, History: b.history,
+			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDashboard is what somebody does in a browser, on a real cluster.
+func TestDashboard(t *testing.T) {
+	_, brain, procs := cluster(t, "c1", "c2")
+	b := newBrowser(t, "https://"+brain.reach(brain.addr+":7443"))
+
+	b.open("/")
+	b.see("Log in")
+	b.fill("input[type=password]", "a wrong token")
+	b.click("Log in")
+	b.see("The token is not known here")
+	b.fill("input[type=password]", brain.token())
+	b.click("Log in")
+	b.see("Cluster")
+	b.see("nothing runs here")
+
+	b.createSample()
+	b.followLog(brain)
+	b.scaleAndKill(procs["c2"])
+	b.rollBack(brain)
+	b.mustHaveNoErrors()
+
+	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
+		b.pictures(brain, dir)
+	}
+	b.viewer(brain)
+}
+
+func (b *browser) createSample() {
+	b.t.Helper()
+	b.click("Apps")
+	b.click("Create an app")
+	b.fill("input[name=name]", "hello")
+	b.fill("input[name=image]", "lattice/hello")
+	b.until("the command is shown", "document.body.innerText.includes('ltc create hello lattice/hello')")
+	b.click("Create")
+	began := time.Now()
+	b.see("1 of 1 instance")
+	b.t.Logf("from the click to running in the page: %v", time.Since(began).Round(time.Millisecond))
+}
+
+func (b *browser) followLog(brain *host) {
+	b.t.Helper()
+	b.click("Logs")
+	b.see("APP/0")
+	brain.mustGet("hello."+domain, "/?mark=seen-by-the-browser")
+	b.see("seen-by-the-browser")
+	b.fill("input[aria-label='Only lines with']", "no line has this")
+	b.see("0 lines")
+}
+
+func (b *browser) scaleAndKill(c2 *proc) {
+	b.t.Helper()
+	b.click("Overview")
+	b.click("Scale")
+	b.fill("dialog input[type=number]", "4")
+	b.see("3 new instances will start")
+	b.confirm()
+	b.see("4 of 4 instances")
+	b.click("Cluster")
+	b.until("both cells have two", "[...document.querySelectorAll('.cellbox')].every((c) => c.querySelectorAll('.inst.running').length === 2)")
+	began := time.Now()
+	c2.kill()
+	b.until("all four are seen on the other cell", "Math.max(...[...document.querySelectorAll('.cellbox')].map((c) => c.querySelectorAll('.inst.running').length)) === 4")
+	b.t.Logf("kill of a cell to all seen elsewhere: %v", time.Since(began).Round(time.Millisecond))
+}
+
+func (b *browser) rollBack(brain *host) {
+	b.t.Helper()
+	brain.ltc("update", "hello", "-e", "LEVEL=a-secret-value", "-m", "96M")
+	b.open("/apps/hello/revisions")
+	b.see("Revision 2")
+	b.see("memory_mb: 96")
+	if text := eval[string](b, "document.body.innerText"); strings.Contains(text, "a-secret-value") {
+		b.t.Error("a value of the environment is shown with the revisions")
+	}
+	b.click("Settings")
+	b.see("••••••")
+	b.click("Reveal values")
+	b.see("a-secret-value")
+	b.click("Revisions")
+	b.click("Roll back to 1")
+	b.see("runs again as it was in revision 1")
+	b.confirm()
+	eventually(b.t, 60*time.Second, "the app is back", func() string {
+		st := brain.status("hello")
+		if st.App.Env["LEVEL"] == "" && st.App.MemoryMB == 128 {
+			return ""
+		}
+		return fmt.Sprintf("%+v", st.App.Rollout)
+	})
+	b.click("Overview")
+	b.see("4 of 4 instances")
+}
+
+// viewer logs in as somebody who may only look.
+func (b *browser) viewer(brain *host) {
+	b.t.Helper()
+	cmd := brain.command(brain.binary, "user", "add", "vic", "--role", "viewer", "--password-stdin")
+	cmd.Stdin = strings.NewReader("correct horse battery\n")
+	out, err := cmd.Output()
+	if err != nil {
+		b.t.Fatalf("user add: %v", err)
+	}
+	b.click("Log out")
+	b.click("Use a name and password")
+	b.fill("input[autocomplete=username]", "vic")
+	b.fill("input[type=password]", "correct horse battery")
+	b.click("Log in")
+	b.see("vic (viewer)")
+	b.open("/apps/hello")
+	b.see("4 of 4 instances")
+	for _, words := range []string{"Scale", "Restart", "Remove", "Stop", "Replace", "Create an app", "People"} {
+		if eval[bool](b, fmt.Sprintf("[...document.querySelectorAll('button, a')].some((e) => e.textContent.trim() === %s)", js(words))) {
+			b.t.Errorf("a viewer is offered %q", words)
+		}
+	}
+	const scale = `fetch('/api/v1/apps/hello/instances', {method: 'PUT', headers: {'X-Lattice': '1'}, body: '{"instances":1}'}).then((r) => r.status)`
+	if got := eval[int](b, scale); got != 403 {
+		b.t.Errorf("a viewer scales by its session: got %d, want 403", got)
+	}
+	token := strings.TrimSpace(string(out))
+	for _, tt := range []struct {
+		method, path, body string
+		want               int
+	}{{"GET", "/api/v1/apps/hello", "", 200}, {"PUT", "/api/v1/apps/hello/instances", `{"instances":1}`, 403}, {"DELETE", "/api/v1/apps/hello", "", 403}, {"GET", "/api/v1/users", "", 403}} {
+		if got, body, err := brain.request(tt.method, tt.path, tt.body, token); err != nil || got != tt.want {
+			b.t.Errorf("%s %s as a viewer: got %d %v %s, want %d", tt.method, tt.path, got, err, body, tt.want)
+		}
+	}
+	brain.ltc("user", "remove", "vic")
+	b.until("a viewer who was removed must log in", "!!document.querySelector('.login')")
+}
+
+// pictures saves each page as README and docs show them.
+func (b *browser) pictures(brain *host, dir string) {
+	b.t.Helper()
+	for _, p := range []struct{ name, path, wait string }{
+		{"cluster", "/", "Memory"}, {"apps", "/apps", "running"}, {"app", "/apps/hello", "Instances"}, {"logs", "/apps/hello/logs", "lines"},
+		{"revisions", "/apps/hello/revisions", "Revision 1"}, {"settings", "/apps/hello/settings", "Environment"}, {"create", "/create", "What to run"},
+		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"events", "/events", "app.created"}, {"people", "/people", "Nobody yet"},
+	} {
+		for _, v := range []struct {
+			kind          string
+			width, height int
+			colours       string
+		}{{"light", 1440, 900, "light"}, {"dark", 1440, 900, "dark"}, {"tablet", 768, 1024, "light"}, {"phone", 390, 844, "light"}} {
+			b.look(v.width, v.height, v.colours)
+			b.open(p.path)
+			b.see(p.wait)
+			b.until("charts are drawn", "document.fonts.ready && !document.querySelector('.boot')")
+			b.picture(filepath.Join(dir, p.name+"-"+v.kind+".png"))
+		}
+	}
+	b.look(1440, 900, "light")
+}
