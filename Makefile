@@ -44,8 +44,8 @@ install: build ## copy the binary and the symlink to $(PREFIX)/bin
 	install -D -m 0755 bin/lattice $(DESTDIR)$(PREFIX)/bin/lattice
 	ln -sf lattice $(DESTDIR)$(PREFIX)/bin/ltc
 
-# What the tests need from Debian: a registry, and nft to look at rules.
-TEST_PACKAGES := docker-registry nftables iproute2 curl
+# What the tests need from Debian: a registry, nft to look at rules, a browser.
+TEST_PACKAGES := docker-registry nftables iproute2 curl chromium
 
 .PHONY: test-deps
 test-deps: build-deps
