@@ -86,18 +86,7 @@ func soleImporter() map[string]string {
 		"github.com/caddyserver/certmagic": "router/certs",
 		"github.com/netresearch/go-cron":   "scheduler",
 		"github.com/charmbracelet/":        "cli/tui",
-		"github.com/gin-gonic/gin":         "api",
-		"go.etcd.io/bbolt":                 "store",
-		"github.com/hashicorp/memberlist":  "cluster",
-		"github.com/containerd/":           "cells/containerd",
-		"github.com/opencontainers/runc":   "cells/containerd",
-		"github.com/vishvananda/netlink":   "cells/network",
-		"github.com/google/nftables":       "cells/network",
-		"github.com/spf13/viper":           "internal/config",
-		"github.com/spf13/cobra":           "cli",
 		"github.com/chromedp/":             "internal/e2e",
-		"github.com/netresearch/go-cron":   "scheduler",
-		"github.com/charmbracelet/":        "cli/tui",
 	}
 }
 
