@@ -103,7 +103,7 @@ type TaskOrder struct {
 }
 
 // Current returns the attempt that has a cell and has not ended, or nil.
-func (t *Task) Current() *Attempt {
+func (t Task) Current() *Attempt {
 	if last := t.Last(); last != nil && last.EndedAt.IsZero() {
 		return last
 	}
@@ -111,7 +111,7 @@ func (t *Task) Current() *Attempt {
 }
 
 // Last returns the newest attempt, or nil.
-func (t *Task) Last() *Attempt {
+func (t Task) Last() *Attempt {
 	if len(t.Attempts) == 0 {
 		return nil
 	}
@@ -119,7 +119,7 @@ func (t *Task) Last() *Attempt {
 }
 
 // Cell returns the cell of the newest attempt, or "".
-func (t *Task) Cell() string {
+func (t Task) Cell() string {
 	if last := t.Last(); last != nil {
 		return last.Cell
 	}
@@ -127,7 +127,7 @@ func (t *Task) Cell() string {
 }
 
 // ExpiresAt returns when a Completed task is no longer kept.
-func (t *Task) ExpiresAt() time.Time {
+func (t Task) ExpiresAt() time.Time {
 	return t.EndedAt.Add(time.Duration(cmp.Or(t.TTL, Duration(DefaultTaskTTL))))
 }
 

@@ -20,6 +20,7 @@ const (
 	groupTarget = "TARGET LATTICE"
 	groupDocker = "MANAGE DOCKER APPS"
 	groupApps   = "MANAGE ALL APPS"
+	groupTasks  = "TASKS"
 	groupLogs   = "STREAM LOGS"
 	groupSee    = "SEE WHAT'S RUNNING"
 	groupHelp   = "HELP AND DEBUG"
@@ -76,7 +77,7 @@ func newRoot(st *streams) *cobra.Command {
 	root.SetErr(st.err)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(st, cmd) })
 	root.SetFlagErrorFunc(flagError)
-	for _, g := range []string{groupServe, groupTarget, groupDocker, groupApps, groupLogs, groupSee, groupHelp} {
+	for _, g := range []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupLogs, groupSee, groupHelp} {
 		root.AddGroup(&cobra.Group{ID: g, Title: g})
 	}
 	root.AddCommand(serverCommands(st)...)
@@ -86,6 +87,8 @@ func newRoot(st *streams) *cobra.Command {
 		newUser(st), newDashboard(st),
 		newCreate(st),
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
+		newRun(st), newSubmitTask(st), newTask(st), newTasks(st), newCancelTask(st), newDeleteTask(st),
+		newSchedule(st), newSchedules(st), newUnschedule(st),
 		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
 		newExplain(st), newTest(st), newVersion(st),

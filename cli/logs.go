@@ -21,11 +21,11 @@ func newLogs(st *streams) *cobra.Command {
 	var t tail
 	var once bool
 	cmd := &cobra.Command{
-		Use:     "logs APP",
+		Use:     "logs APP|TASK",
 		Aliases: []string{"lg"},
 		GroupID: groupLogs,
-		Short:   "Show what an app prints, and go on as it comes",
-		Long:    "Show what an app prints, and go on as it comes, until Ctrl-C.",
+		Short:   "Show what an app or a task prints, and go on as it comes",
+		Long:    "Show what an app or a task prints, and go on as it comes, until Ctrl-C.",
 		Example: st.name + " logs hello\n" + st.name + " logs hello -n 1000 --no-follow -i 2",
 		Args:    args(1, 1, "APP"),
 	}

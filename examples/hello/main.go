@@ -15,6 +15,8 @@
 //	/fill?mb=N  writes a file of this size
 //	/fork       starts processes without end
 //
+// As `hello task` it is no server: it says hello and ends; -h tells more.
+//
 // With IGNORE_TERM=1 in its environment it does not care for SIGTERM.
 package main
 
@@ -42,6 +44,9 @@ func main() {
 	defer stop()
 	if os.Getenv("IGNORE_TERM") != "" {
 		ctx = context.WithoutCancel(ctx)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "task" {
+		os.Exit(runTask(ctx, os.Args[2:], os.Stdout))
 	}
 	os.Exit(serve(ctx, fromEnv(os.Getenv)))
 }

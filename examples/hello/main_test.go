@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +139,16 @@ func TestPortTaken(t *testing.T) {
 	port := fmt.Sprint(ln.Addr().(*net.TCPAddr).Port)
 	if got := serve(t.Context(), fromEnv(getenv(map[string]string{"PORT": port}))); got != 1 {
 		t.Errorf("exit code %d, want 1", got)
+	}
+}
+
+func TestTask(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "result")
+	var out bytes.Buffer
+	if code := runTask(t.Context(), []string{"-say", "hi", "-times", "2", "-every", "1ms", "-exit", "3", "-write", file}, &out); code != 3 {
+		t.Errorf("exit code %d", code)
+	}
+	if got, err := os.ReadFile(file); string(got) != "hi" || err != nil || strings.Count(out.String(), "hello-task: hi") != 2 {
+		t.Errorf("wrote %q %v, said %q", got, err, out.String())
 	}
 }
