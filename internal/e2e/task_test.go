@@ -326,7 +326,7 @@ func TestTaskSurvivesKilledProcesses(t *testing.T) {
 	h.taskIs(ending, app.Running)
 	p.kill()
 	eventually(t, long, "the task ends while nobody is there", func() string {
-		if strings.Contains(processes(t), "hello task -times 3 -exit 7") {
+		if strings.Contains(strings.ReplaceAll(processes(t), "\x00", " "), "hello task -times 3 -exit 7") {
 			return "it runs"
 		}
 		return ""
@@ -476,4 +476,31 @@ func TestStrayTaskIsAdopted(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestTaskEndsWithoutItsBrain kills the brain while a task runs, and right after
+// another was submitted. What became of them comes back with it.
+func TestTaskEndsWithoutItsBrain(t *testing.T) {
+	_, brain, _ := cluster(t, "c1")
+	names := []string{brain.detach(append([]string{"--result-file", "/tmp/r"}, hello("-times", "3", "-exit", "5", "-write", "/tmp/r")...)...)}
+	brain.taskIs(names[0], app.Running)
+	names = append(names, brain.detach(append([]string{"--result-file", "/tmp/r"}, hello("-exit", "5", "-write", "/tmp/r")...)...))
+	brain.procs[0].kill()
+	eventually(t, long, "the task ends without the brain", func() string {
+		if strings.Contains(strings.ReplaceAll(processes(t), "\x00", " "), "hello task -times 3 -exit 5") {
+			return "it runs"
+		}
+		return ""
+	})
+	brain.waitReady(brain.start("brain"))
+	for _, name := range names {
+		x := brain.taskIs(name, app.Completed)
+		if x.ExitCode == nil || *x.ExitCode != 5 || x.Result != "hello" || len(x.Attempts) != 1 {
+			t.Errorf("%+v", x)
+		}
+		eventually(t, long, "its log", func() string {
+			containers, programs := brain.starts(name)
+			return either(containers == 1 && programs == 1, fmt.Sprintf("%d starts, %d runs", containers, programs))
+		})
+	}
 }
