@@ -140,11 +140,10 @@ func (t appTale) step(e app.Event) (Step, bool) {
 		s.What = name + " crashed: " + e.Message
 	case app.InstanceRestarted:
 		s.What = name + ": " + e.Message + by(e.Actor)
+	case app.InstanceDropped:
+		s.What = name + " leaves " + e.Cell + ": " + e.Message
 	default:
-		s.What = name + " " + verb(e.Kind)
-		if e.Message != "" {
-			s.What += ": " + e.Message
-		}
+		s.What = name + ": " + e.Message
 	}
 	return s, mine
 }

@@ -131,6 +131,9 @@ func (t appTale) checkAdvice() []Advice {
 	none := update("--no-monitor", "counts it as healthy while its process runs")
 	switch c.Type {
 	case app.CheckPort:
+		if c.Port != 0 {
+			return []Advice{update("-M PORT", fmt.Sprintf("checks another port than %d; the app must listen on all addresses, not only on 127.0.0.1", c.Port)), none}
+		}
 		return []Advice{update("-p PORT", fmt.Sprintf("if it listens on another port than %s; it must listen on all addresses, not only on 127.0.0.1", t.port(c))), none}
 	case app.CheckHTTP:
 		return []Advice{update(fmt.Sprintf("-U %s:/PATH", t.port(c)), "if another path than "+c.Path+" tells that it is well"), none}
