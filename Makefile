@@ -45,7 +45,7 @@ install: build ## copy the binary and the symlink to $(PREFIX)/bin
 	ln -sf lattice $(DESTDIR)$(PREFIX)/bin/ltc
 
 # What the tests need from Debian: a registry, nft to look at rules, a browser.
-TEST_PACKAGES := docker-registry nftables iproute2 curl chromium
+TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client
 
 .PHONY: test-deps
 test-deps: build-deps

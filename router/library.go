@@ -119,6 +119,7 @@ func (r *Router) server(base context.Context) *http.Server {
 	return &http.Server{
 		Handler:           r,
 		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: 16 << 10},
 		ReadHeaderTimeout: headerWait,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,

@@ -93,6 +93,9 @@ func (x *exchange) answered(res *http.Response) error {
 			res.Header.Add("Set-Cookie", c)
 		}
 	}
+	if len(res.Trailer) > 0 && x.in.ProtoMajor == 1 { // which has trailers only where it has chunks
+		res.Header.Del("Content-Length")
+	}
 	x.deadline.answered(res)
 	return nil
 }

@@ -16,6 +16,7 @@ const (
 	maxHeader   = 64 << 10 // bytes of a request's header; more is 431
 	headerWait  = 10 * time.Second
 	idleTimeout = 90 * time.Second       // between two requests of a connection
+	maxStreams  = 250                    // requests at a time on a connection of HTTP/2
 	lastCall    = 300 * time.Millisecond // for a request that is on its way when the server stops
 )
 

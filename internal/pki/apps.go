@@ -51,8 +51,11 @@ func (a *AppsCA) PEM() []byte { return a.ca.PEM() }
 // domain, the domain's. It is made anew when two thirds of its life are over.
 func (a *AppsCA) Certificate(name string) (*tls.Certificate, error) {
 	_, parent, _ := strings.Cut(name, ".")
-	if len(parent) > 253 || !strings.HasSuffix("."+parent, "."+a.domain) {
+	if len(name) > 253 || !strings.HasSuffix("."+parent, "."+a.domain) {
 		parent = a.domain
+	}
+	if !strings.Contains(parent, ".") && strings.HasSuffix(name, "."+parent) {
+		parent = name // no client takes a wildcard under a single label
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
