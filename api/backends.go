@@ -68,6 +68,12 @@ type Cells interface {
 	Drain(ctx context.Context, cell string, maxInFlight int) error
 	Undrain(ctx context.Context, cell string) error
 
+	// Balance is what Rebalance would move; Rebalance begins to, at most
+	// maxInFlight at a time (0: app.DefaultRebalanceInFlight).
+	Balance() app.Rebalancing
+	Rebalance(ctx context.Context, maxInFlight int) (app.Rebalancing, error)
+	StopRebalance(ctx context.Context) error
+
 	// Adopt takes strays under management, Discard has them stopped: those of
 	// one app, or all for "". They return what they did that with.
 	Adopt(ctx context.Context, app string) ([]app.Instance, error)

@@ -37,6 +37,14 @@ func (b *backend) Revisions(name string) ([]app.Revision, error) {
 func (b *backend) Drain(_ context.Context, cell string, n int) error {
 	return b.change("drain", cell, n)
 }
+func (b *backend) Balance() app.Rebalancing {
+	_ = b.change("balance")
+	return app.Rebalancing{Running: true, Moves: []app.Move{{App: "web"}}}
+}
+func (b *backend) Rebalance(_ context.Context, n int) (app.Rebalancing, error) {
+	return app.Rebalancing{Moves: []app.Move{}}, b.change("rebalance", n)
+}
+func (b *backend) StopRebalance(context.Context) error          { return b.change("stop rebalance") }
 func (b *backend) Undrain(_ context.Context, cell string) error { return b.change("undrain", cell) }
 func (b *backend) Adopt(_ context.Context, name string) ([]app.Instance, error) {
 	return []app.Instance{{App: "web", Cell: "c"}}, b.change("adopt", name)
@@ -74,6 +82,9 @@ func TestEveryChangeReachesItsBackend(t *testing.T) {
 		{func() (any, error) { return nil, b.user.Drain(ctx, "c", 3) }, nil, []any{"drain", "c", 3}},
 		{func() (any, error) { return nil, b.user.Undrain(ctx, "c") }, nil, []any{"undrain", "c"}},
 		{func() (any, error) { return nil, b.cell.Drain(ctx, "c", 0) }, nil, []any{"drain", "c", 0}},
+		{func() (any, error) { return b.user.Balance(ctx) }, app.Rebalancing{Running: true, Moves: []app.Move{{App: "web"}}}, []any{"balance"}},
+		{func() (any, error) { return b.user.Rebalance(ctx, 2) }, app.Rebalancing{Moves: []app.Move{}}, []any{"rebalance", 2}},
+		{func() (any, error) { return nil, b.user.StopRebalance(ctx) }, nil, []any{"stop rebalance"}},
 		{func() (any, error) { return b.user.Adopt(ctx, "") }, []app.Instance{{App: "web", Cell: "c"}}, []any{"adopt", ""}},
 		{func() (any, error) { return b.user.Discard(ctx, "web") }, none, []any{"discard", "web"}},
 	} {
@@ -106,6 +117,7 @@ func TestBadChangesAreRefusedWithASentence(t *testing.T) {
 		{"POST", "/apps/web/rollback", ``, 400, "the body is empty: send an object"},
 		{"POST", "/apps/web/restart", `{"index":-1}`, 422, "there is no instance -1"},
 		{"PUT", "/cells/c/drain", `{"max_in_flight":1001}`, 422, "1 to 1000"},
+		{"POST", "/rebalance", `{"max_in_flight":-1}`, 422, "1 to 1000"},
 		{"PUT", "/cells/c/drain", `{"timeout":1}`, 400, `no field "timeout"`},
 		{"POST", "/strays/adopt", `{"app":["a"]}`, 400, `"app": a text in quotes is wanted`},
 	} {

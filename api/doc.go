@@ -39,6 +39,9 @@
 //	GET    /api/v1/cells                []CellStatus; ?watch=true
 //	PUT    /api/v1/cells/ID/drain       {"max_in_flight":N} → 204; also for the cell itself
 //	DELETE /api/v1/cells/ID/drain       204; also for the cell itself
+//	GET    /api/v1/rebalance            app.Rebalancing; what a rebalancing would move, or has yet to
+//	POST   /api/v1/rebalance            {"max_in_flight":N} → app.Rebalancing; it goes on after the answer
+//	DELETE /api/v1/rebalance            204; moves nothing more
 //	GET    /api/v1/strays               []app.Instance
 //	POST   /api/v1/strays/adopt         {"app":NAME} → []app.Instance that are managed now; "": all
 //	POST   /api/v1/strays/discard       {"app":NAME} → []app.Instance that will be stopped; "": all

@@ -43,7 +43,11 @@ const (
 	RolloutFinished = "rollout.done"
 	RolloutUndone   = "rollout.failed"
 
+	RebalanceStarted = "rebalance.started" // Message: how many instances shall move
+	RebalanceEnded   = "rebalance.ended"
+
 	InstancePlaced    = "instance.placed"  // Message: why there
+	InstanceMoved     = "instance.moved"   // goes to another cell, so that all are used evenly; Message: from which, and why
 	InstanceRefused   = "instance.refused" // fits nowhere; Message: why
 	InstanceDropped   = "instance.dropped" // no longer placed; Message: why
 	InstanceClaimed   = "instance.claimed" // its cell starts it

@@ -27,6 +27,9 @@ type brain interface {
 	Logs(ctx context.Context, name string, q api.LogOptions, each func(app.LogLine) error) error
 	Cells(ctx context.Context) ([]api.CellStatus, error)
 	WatchApps(ctx context.Context, each func([]app.Status) error) error
+	Balance(ctx context.Context) (app.Rebalancing, error)
+	Rebalance(ctx context.Context, maxInFlight int) (app.Rebalancing, error)
+	StopRebalance(ctx context.Context) error
 	Drain(ctx context.Context, cell string, maxInFlight int) error
 	Undrain(ctx context.Context, cell string) error
 	Strays(ctx context.Context) ([]app.Instance, error)

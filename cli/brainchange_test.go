@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -178,6 +179,23 @@ func (b *fakeBrain) Cells() []app.Cell {
 	defer b.mu.Unlock()
 	return b.cells
 }
+
+// Balance would move the first instance of each app to the last cell.
+func (b *fakeBrain) Balance() app.Rebalancing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := app.Rebalancing{Moves: []app.Move{}}
+	for _, name := range slices.Sorted(maps.Keys(b.apps)) {
+		if ins := b.apps[name].Instances; len(ins) > 0 && len(b.cells) > 0 {
+			r.Moves = append(r.Moves, app.Move{App: name, From: ins[0].Cell, To: b.cells[len(b.cells)-1].ID, Why: "it is emptier"})
+		}
+	}
+	return r
+}
+
+func (b *fakeBrain) Rebalance(context.Context, int) (app.Rebalancing, error) { return b.Balance(), nil }
+
+func (b *fakeBrain) StopRebalance(context.Context) error { return nil }
 
 func (b *fakeBrain) Drain(_ context.Context, cell string, _ int) error {
 	b.mu.Lock()

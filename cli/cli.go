@@ -86,7 +86,7 @@ func newRoot(st *streams) *cobra.Command {
 		newTarget(st),
 		newUser(st), newDashboard(st),
 		newCreate(st),
-		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st),
+		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st), newRebalance(st),
 		newRun(st), newSubmitTask(st), newTask(st), newTasks(st), newCancelTask(st), newDeleteTask(st),
 		newSchedule(st), newSchedules(st), newUnschedule(st),
 		newLogs(st), newEvents(st),

@@ -142,6 +142,7 @@ func (s *Scheduler) meet(cells []app.Cell) {
 			delete(s.discard, id)
 		}
 		if before[id].State != c.State {
+			s.greet(before[id], c)
 			for p := range s.placementsOn(id) {
 				s.touch(p.App)
 			}

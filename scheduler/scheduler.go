@@ -30,6 +30,8 @@ type Config struct {
 	Domain  string        // of the cluster
 	Grace   time.Duration // how long after our start a cell that has instances may take to be there
 	Choose  Options       // how to choose cells
+
+	Rebalance bool // move instances to a cell that has come, one at a time
 	// Open returns how many requests an instance is serving, also after it
 	// was taken out of the routes. Nil: none.
 	Open func(app.Instance) int
@@ -62,6 +64,7 @@ type Scheduler struct {
 	refused    map[slot]refusal
 	book       book
 	tasks      taskBook
+	balance    balance
 	reports    map[string]app.Report      // by cell, instances in order
 	discard    map[string]map[string]bool // strays to be stopped, by cell and ID
 	seen       map[string]app.Cell        // last heard of, also when gone
@@ -97,7 +100,7 @@ func New(cfg Config) (*Scheduler, error) {
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
 		refused: map[slot]refusal{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
 		seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
-		tasks: newTaskBook(), book: newBook(),
+		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}},
 	}
 	s.planner = NewPlanner(cfg.Choose, s.specs)
 	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders,
@@ -197,7 +200,7 @@ func (s *Scheduler) round(cells []app.Cell) error {
 	if len(d.Rollouts)+len(d.Stop) > 0 {
 		s.plan() // there may be more to do now
 	}
-	return nil
+	return s.rebalance(now)
 }
 
 // commit writes c and then shows it. The caller holds s.write.

@@ -110,9 +110,10 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	}
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
-		Choose: scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
-		Open:   func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
-		Emit:   b.journal.Emit,
+		Rebalance: cfg.Rebalance,
+		Choose:    scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
+		Open:      func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
+		Emit:      b.journal.Emit,
 	})
 	if err != nil {
 		return nil, err
