@@ -47,10 +47,19 @@ install: build ## copy the binary and the symlink to $(PREFIX)/bin
 # What the tests need from Debian: a registry, nft to look at rules, a browser.
 TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client
 
+# The same for machines with systemd as init, whose files are made once.
+TEST_PACKAGES += debootstrap systemd-container shellcheck
+MACHINE := build/machine/tree
+
+$(MACHINE)/etc/debian_version:
+	rm -rf $(MACHINE) && mkdir -p $(MACHINE)
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nftables,iproute2,procps bookworm $(MACHINE) >build/machine/log || { tail build/machine/log; rm -rf $(MACHINE); exit 1; }
+
 .PHONY: test-deps
 test-deps: build-deps
 	@missing=; for p in $(TEST_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	@$(MAKE) --no-print-directory $(MACHINE)/etc/debian_version
 
 .PHONY: test
 test: test-deps build lint ## run everything: lint, unit and end-to-end tests, with real containers

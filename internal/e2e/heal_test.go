@@ -29,6 +29,14 @@ type traffic struct {
 
 // load sends requests at a steady rate until end is called.
 func (h *host) load(name string, perSecond int) *traffic {
+	return load(perSecond, func() (int, error) {
+		code, _, err := h.get(name+"."+domain, "/index")
+		return code, err
+	})
+}
+
+// load calls get at a steady rate until end is called.
+func load(perSecond int, get func() (int, error)) *traffic {
 	tr := &traffic{failed: map[string]int{}, stop: make(chan struct{})}
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	tr.done.Go(func() {
@@ -38,16 +46,16 @@ func (h *host) load(name string, perSecond int) *traffic {
 			case <-tr.stop:
 				return
 			case <-tick.C:
-				tr.done.Go(func() { tr.one(h, name) })
+				tr.done.Go(func() { tr.one(get) })
 			}
 		}
 	})
 	return tr
 }
 
-func (tr *traffic) one(h *host, name string) {
+func (tr *traffic) one(get func() (int, error)) {
 	start := time.Now()
-	code, _, err := h.get(name+"."+domain, "/index")
+	code, err := get()
 	took := time.Since(start)
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
