@@ -143,3 +143,24 @@ func created(name string) app.Change {
 	a := app.App{Name: name, Revision: 1}
 	return app.Change{PutApps: []app.App{a}, PutRevisions: []app.Revision{{App: a, Cause: "create"}}}
 }
+
+func TestTasksAndSchedules(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "brain.db")
+	code := 3
+	task := app.Task{Name: "job", Spec: app.App{Name: "job", Env: map[string]string{"A": "b"}}, TaskOptions: app.TaskOptions{Retries: 1},
+		State: app.Completed, ExitCode: &code, Attempts: []app.Attempt{{ID: "x", Cell: "c"}}, Callback: &app.Callback{Tries: 2}}
+	schedule := app.Schedule{Name: "tick", Cron: "@daily", Task: task, History: []app.ScheduleRun{{Task: "tick-1"}}}
+	t.Run("before", func(t *testing.T) {
+		s := storetest.OpenAt(t, path)
+		if err := s.Commit(app.Change{PutTasks: []app.Task{task, {Name: "gone"}}, PutSchedules: []app.Schedule{schedule, {Name: "gone"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(app.Change{DeleteTasks: []string{"gone"}, DeleteSchedules: []string{"gone"}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	got, err := storetest.OpenAt(t, path).Load()
+	if err != nil || !reflect.DeepEqual(got.Tasks, []app.Task{task}) || !reflect.DeepEqual(got.Schedules, []app.Schedule{schedule}) {
+		t.Errorf("%+v %v", got, err)
+	}
+}

@@ -40,12 +40,12 @@ func Down(ctx context.Context, cfg config.Common, deleteData bool, log *slog.Log
 	if err := removeContainers(ctx, cfg, log, say); err != nil {
 		return err
 	}
-	errs := []error{os.RemoveAll(cfg.StateDir), cells.ForgetApps(filepath.Join(cfg.DataDir, "cell", "instances"))}
-	if deleteData {
-		say("deleting %s", cfg.DataDir)
-		errs = append(errs, os.RemoveAll(cfg.DataDir))
+	err = os.RemoveAll(cfg.StateDir)
+	if !deleteData {
+		return errors.Join(err, cells.ForgetApps(filepath.Join(cfg.DataDir, "cell", "instances")))
 	}
-	return errors.Join(errs...)
+	say("deleting %s", cfg.DataDir)
+	return errors.Join(err, os.RemoveAll(cfg.DataDir))
 }
 
 // stopProcess ends the process that has claimed the data folder.

@@ -74,10 +74,32 @@ func main() {
 			fmt.Println(err)
 			os.Exit(1)
 		}
+	case "results": // leaves files of all kinds and exits with 5
+		results()
+		os.Exit(5)
 	case "sleep":
 		time.Sleep(time.Hour)
 	case "listen":
 		fmt.Println(http.ListenAndServe(":80", nil))
+	}
+}
+
+func results() {
+	must := func(err error) {
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	must(os.MkdirAll("/out/dir", 0o700))
+	must(os.WriteFile("/out/plain", []byte("plain"), 0o600))
+	must(os.WriteFile("/data/volume", []byte("volume"), 0o600))
+	must(syscall.Mkfifo("/out/pipe", 0o600))
+	for name, target := range map[string]string{
+		"relative": "plain", "absolute": "/out/plain", "outside": "../../../../../../../../etc/passwd",
+		"covered": "/data/volume", "loop": "loop", "nowhere": "/nowhere", "disk": "/dev/sda",
+	} {
+		must(os.Symlink(target, "/out/"+name))
 	}
 }
 
