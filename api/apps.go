@@ -20,6 +20,9 @@ func (s *server) createApp(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	if s.rehearsed(c, func(ctx context.Context) (app.Rehearsal, error) { return s.cfg.Apps.RehearseCreate(ctx, a) }) {
+		return
+	}
 	a, err = s.cfg.Apps.Create(c.Request.Context(), a)
 	s.done(c, http.StatusCreated, a, err)
 }
@@ -67,7 +70,13 @@ func (s *server) scaleApp(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	a, err := s.cfg.Apps.Scale(c.Request.Context(), c.Param("name"), *r.Instances)
+	name := c.Param("name")
+	if s.rehearsed(c, func(ctx context.Context) (app.Rehearsal, error) {
+		return s.cfg.Apps.RehearseScale(ctx, name, *r.Instances)
+	}) {
+		return
+	}
+	a, err := s.cfg.Apps.Scale(c.Request.Context(), name, *r.Instances)
 	s.done(c, http.StatusOK, a, err)
 }
 

@@ -42,6 +42,12 @@ type Apps interface {
 	// is none.
 	Promote(ctx context.Context, name string) (app.App, error)
 
+	// RehearseCreate, RehearseUpdate and RehearseScale say what Create, Update
+	// and Scale would lead to, and change nothing. Their errors are the same.
+	RehearseCreate(ctx context.Context, a app.App) (app.Rehearsal, error)
+	RehearseUpdate(ctx context.Context, a app.App, o app.RolloutOptions) (app.Rehearsal, error)
+	RehearseScale(ctx context.Context, name string, instances int) (app.Rehearsal, error)
+
 	// Changed returns a channel that is closed at the next change of
 	// anything that Status, Statuses, or Cells's Cells and Strays return.
 	// Get it before you read the state, then wait for it.

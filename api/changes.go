@@ -16,6 +16,11 @@ func (s *server) updateApp(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	if s.rehearsed(c, func(ctx context.Context) (app.Rehearsal, error) {
+		return s.cfg.Apps.RehearseUpdate(ctx, r.App, r.RolloutOptions)
+	}) {
+		return
+	}
 	a, err := s.cfg.Apps.Update(c.Request.Context(), r.App, r.RolloutOptions)
 	s.done(c, http.StatusOK, a, err)
 }

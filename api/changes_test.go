@@ -19,6 +19,15 @@ func changed(name string) app.App { return app.App{Name: name, Revision: 9} }
 func (b *backend) Update(_ context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
 	return changed(a.Name), b.change("update", a, o)
 }
+func (b *backend) RehearseCreate(_ context.Context, a app.App) (app.Rehearsal, error) {
+	return app.Rehearsal{App: a, Keep: 1}, b.change("rehearse create", a.Name)
+}
+func (b *backend) RehearseUpdate(_ context.Context, a app.App, o app.RolloutOptions) (app.Rehearsal, error) {
+	return app.Rehearsal{App: a, Keep: 2}, b.change("rehearse update", a.Name, o)
+}
+func (b *backend) RehearseScale(_ context.Context, name string, n int) (app.Rehearsal, error) {
+	return app.Rehearsal{App: app.App{Name: name}, Keep: 3}, b.change("rehearse scale", name, n)
+}
 func (b *backend) Rollback(_ context.Context, name string, revision uint64) (app.App, error) {
 	return changed(name), b.change("rollback", name, revision)
 }

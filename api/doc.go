@@ -77,6 +77,10 @@
 // be of different versions. An app that is posted has one instance and 128 MiB
 // unless it says otherwise, and else the defaults of app.App.WithDefaults.
 //
+// With ?dry_run=true a POST or PUT of an app, or of its number of instances,
+// changes nothing and is answered with an app.Rehearsal: what would be placed
+// where, and what would fit nowhere. Its errors are those of the real thing.
+//
 // An update is the whole new app, which gets defaults as a new one does. Its
 // revision must be the one that was seen: if the app has another by now, the
 // answer is conflict. Changes that need new containers begin a rollout, which

@@ -23,6 +23,9 @@ type brain interface {
 	Restart(ctx context.Context, name string, index int) (app.App, error)
 	SetStopped(ctx context.Context, name string, stopped bool) (app.App, error)
 	Promote(ctx context.Context, name string) (app.App, error)
+	RehearseCreate(ctx context.Context, a app.App) (app.Rehearsal, error)
+	RehearseUpdate(ctx context.Context, a app.App, o app.RolloutOptions) (app.Rehearsal, error)
+	RehearseScale(ctx context.Context, name string, instances int) (app.Rehearsal, error)
 	RemoveApp(ctx context.Context, name string) error
 	Logs(ctx context.Context, name string, q api.LogOptions, each func(app.LogLine) error) error
 	Cells(ctx context.Context) ([]api.CellStatus, error)

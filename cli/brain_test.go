@@ -73,7 +73,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
 		Apps: b, Cells: b, Logs: b, Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)},
-		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080"},
+		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n"},
 		Log:  slog.New(slog.DiscardHandler), Events: b.journal,
 	}))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -305,6 +305,37 @@ func (b *fakeBrain) Scale(_ context.Context, name string, n int) (app.App, error
 	b.touch()
 	b.play("scale", name)
 	return now.App, nil
+}
+
+// rehearsal has the instances of a on cell-1, but those beyond the tenth.
+func rehearsal(a app.App) app.Rehearsal {
+	r := app.Rehearsal{App: a}
+	for i := range a.Wanted() {
+		if i < 10 {
+			r.Start = append(r.Start, app.Place{Index: i, Cell: "cell-1", Revision: a.Revision})
+		} else {
+			r.Refused = append(r.Refused, app.Refused{Index: i, Reason: "needs more than there is"})
+		}
+	}
+	return r
+}
+
+func (b *fakeBrain) RehearseCreate(_ context.Context, a app.App) (app.Rehearsal, error) {
+	if _, err := b.Status(a.Name); err == nil {
+		return app.Rehearsal{}, fmt.Errorf("app %q %w", a.Name, app.ErrExists)
+	}
+	return rehearsal(a), nil
+}
+
+func (b *fakeBrain) RehearseUpdate(_ context.Context, a app.App, _ app.RolloutOptions) (app.Rehearsal, error) {
+	a.Revision++
+	return rehearsal(a), nil
+}
+
+func (b *fakeBrain) RehearseScale(_ context.Context, name string, n int) (app.Rehearsal, error) {
+	s, err := b.Status(name)
+	s.App.Instances = n
+	return rehearsal(s.App), err
 }
 
 func (b *fakeBrain) Remove(_ context.Context, name string) error {

@@ -32,7 +32,7 @@ lattice/hello. A command after -- replaces the image's own.`,
 	}
 	f.register(cmd)
 	w.register(cmd)
-	out := formatFlag(cmd)
+	dry, out := dryRunFlag(cmd), formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := cmp.Or(f.conflict(cmd), w.check(cmd)); err != nil {
 			return err
@@ -47,6 +47,13 @@ lattice/hello. A command after -- replaces the image's own.`,
 		b, err := connect()
 		if err != nil {
 			return err
+		}
+		if *dry {
+			r, err := b.RehearseCreate(cmd.Context(), a)
+			if err != nil {
+				return fmt.Errorf("create %s: %w", args[0], err)
+			}
+			return st.rehearsed(*out, r)
 		}
 		if a, err = b.CreateApp(cmd.Context(), a); err != nil {
 			return fmt.Errorf("create %s: %w", args[0], err)

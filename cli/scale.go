@@ -15,11 +15,11 @@ func newScale(st *streams) *cobra.Command {
 		GroupID: groupApps,
 		Short:   "Change how many instances of an app run",
 		Long:    "Change how many instances of an app run, and wait until so many do. 0 stops the app and keeps it.",
-		Example: st.name + " scale hello 3",
+		Example: st.name + " scale hello 3\n" + st.name + " scale hello 30 --dry-run",
 		Args:    args(2, 2, "APP and N"),
 	}
 	w.register(cmd)
-	out := formatFlag(cmd)
+	dry, out := dryRunFlag(cmd), formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		n, err := strconv.Atoi(args[1])
 		if err != nil || n < 0 {
@@ -31,6 +31,13 @@ func newScale(st *streams) *cobra.Command {
 		b, err := connect()
 		if err != nil {
 			return err
+		}
+		if *dry {
+			r, err := b.RehearseScale(cmd.Context(), args[0], n)
+			if err != nil {
+				return fmt.Errorf("scale %s: %w", args[0], err)
+			}
+			return st.rehearsed(*out, r)
 		}
 		a, err := b.Scale(cmd.Context(), args[0], n)
 		if err != nil {

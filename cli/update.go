@@ -37,7 +37,7 @@ one before by itself.`,
 	u.register(cmd)
 	u.wait.registerFor(cmd, defaultChangeTimeout)
 	cmd.Flags().BoolVar(&promote, "promote", false, "let a canary go on to the other instances")
-	cmd.Flags().BoolVar(&u.dry, "dry-run", false, "only show what would change")
+	cmd.Flags().BoolVar(&u.dry, "dry-run", false, "only show what would change, and what would run where")
 	u.out = formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := cmp.Or(u.conflict(cmd), u.wait.check(cmd)); err != nil {
@@ -114,7 +114,7 @@ func (u *updating) run(cmd *cobra.Command, name string, command []string) error 
 		return fmt.Errorf("update %s: %w", name, err)
 	}
 	domain := ""
-	if len(u.addRoutes)+len(u.removeRoutes) > 0 {
+	if len(u.addRoutes)+len(u.removeRoutes)+len(u.routeOptions) > 0 {
 		info, err := u.brain.Info(ctx)
 		if err != nil {
 			return fmt.Errorf("update %s: %w", name, err)
@@ -126,8 +126,11 @@ func (u *updating) run(cmd *cobra.Command, name string, command []string) error 
 		return asSyntax(err)
 	}
 	list := differences(before.App.WithDefaults(), after)
-	if u.dry || len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		return u.show(before, list)
+	case u.dry:
+		return u.rehearse(ctx, before, after, list)
 	}
 	u.st.note("Updating %s:", name)
 	differencesTable(list).write(u.st.err)
@@ -139,6 +142,20 @@ func (u *updating) run(cmd *cobra.Command, name string, command []string) error 
 		return u.settle(ctx, a)
 	}
 	return u.follow(ctx, a)
+}
+
+// rehearse tells what would change, and what would run where.
+func (u *updating) rehearse(ctx context.Context, before app.Status, after app.App, list []difference) error {
+	r, err := u.brain.RehearseUpdate(ctx, after, u.options())
+	if err != nil {
+		return fmt.Errorf("update %s: %w", after.Name, err)
+	}
+	if *u.out == asTable {
+		if err := u.show(before, list); err != nil {
+			return err
+		}
+	}
+	return u.st.rehearsed(*u.out, r, list...)
 }
 
 // show tells what would change, or that nothing does.

@@ -21,12 +21,17 @@ func (s *Scheduler) Create(ctx context.Context, a app.App) (app.App, error) {
 	if err := s.free(a.Name); err != nil {
 		return app.App{}, err
 	}
-	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
-	a, err := s.put(a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}})
+	a, err := s.put(created(a))
 	if err == nil {
 		s.tell(ctx, app.AppCreated, a.Name, "%d instances of %s with %d MiB memory each", a.Instances, a.Image, a.MemoryMB)
 	}
 	return a, err
+}
+
+// created returns a new app with its first revision.
+func created(a app.App) (app.App, app.Change) {
+	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
+	return a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}}
 }
 
 // put writes an app with what else changes. The caller holds s.write.
@@ -46,8 +51,8 @@ func (s *Scheduler) app(name string) (app.App, bool) {
 	return a, ok
 }
 
-// change writes what do makes of an app, and then tells of it by then. It is app.ErrNotFound when there is
-// none of that name.
+// change writes what do makes of an app, and then tells of it by then. It is
+// app.ErrNotFound when there is none of that name.
 func (s *Scheduler) change(name string, do func(app.App) (app.App, app.Change, error), then func(was, is app.App)) (app.App, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
@@ -96,7 +101,17 @@ func (s *Scheduler) SetStopped(ctx context.Context, name string, stopped bool) (
 // the app is not at a.Revision any more. What needs new containers becomes a
 // new revision and is rolled out as o says; the rest is in force at once.
 func (s *Scheduler) Update(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
-	return s.change(a.Name, func(now app.App) (app.App, app.Change, error) {
+	return s.change(a.Name, s.updated(a, o), func(was, is app.App) {
+		s.tell(ctx, app.AppUpdated, is.Name, "changed: %s", differences(was, is))
+		if is.Revision != was.Revision {
+			s.tellRollout(ctx, is)
+		}
+	})
+}
+
+// updated returns what makes an app what a says.
+func (s *Scheduler) updated(a app.App, o app.RolloutOptions) func(app.App) (app.App, app.Change, error) {
+	return func(now app.App) (app.App, app.Change, error) {
 		if a.Revision != now.Revision {
 			return now, app.Change{}, fmt.Errorf("app %q is at revision %d and not at %d: it was %w", a.Name, now.Revision, a.Revision, app.ErrConflict)
 		}
@@ -105,12 +120,7 @@ func (s *Scheduler) Update(ctx context.Context, a app.App, o app.RolloutOptions)
 			return a, app.Change{}, nil
 		}
 		return s.next(now, a, o, "update")
-	}, func(was, is app.App) {
-		s.tell(ctx, app.AppUpdated, is.Name, "changed: %s", differences(was, is))
-		if is.Revision != was.Revision {
-			s.tellRollout(ctx, is)
-		}
-	})
+	}
 }
 
 // sameContainer reports whether a change from one app to the other needs no new
