@@ -36,6 +36,12 @@ func TestRouteOptionsAsTheyAreTyped(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, a.Routes) {
 		t.Errorf("got %s back as %+v, %v", text, back, err)
 	}
+	want := "protocol=h2c balance=hash hash-on=header:X-User sticky=at slow-start=30s max-connections=5 total-timeout=1m0s retries=0 " +
+		"rate-limit=100/s set-request-header=X-A: **** remove-response-header=Server,X-Powered-By redirect-https=true " +
+		"basic-auth=anna:**** allow=10.0.0.0/8,::1"
+	if got := strings.Join(o.Typed(), " "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	for _, key := range app.RouteOptionKeys() {
 		if err := o.Set(key, ""); err != nil {
 			t.Errorf("%s can't be taken away: %v", key, err)

@@ -29,8 +29,9 @@ type appFlags struct {
 	noMonitor                   bool
 	statuses                    string
 
-	routes   []string
-	noRoutes bool
+	routes       []string
+	routeOptions []string
+	noRoutes     bool
 
 	instances int
 	ruleFlags
@@ -63,6 +64,7 @@ func (f *appFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&f.stopGrace, "stop-grace", app.DefaultStopGrace, "`DURATION` between the stop signal and the kill")
 
 	fl.StringArrayVarP(&f.routes, "http-route", "R", nil, "`HOST[/PATH][:PORT]` that leads to the app, instead of APP.DOMAIN; may be repeated")
+	fl.StringArrayVar(&f.routeOptions, "route-option", nil, routeOptionHelp+strings.Join(app.RouteOptionKeys(), ", "))
 	fl.BoolVar(&f.noRoutes, "no-routes", false, "no route leads to the app")
 
 	fl.BoolVarP(&f.root, "run-as-root", "r", false, "")
@@ -110,6 +112,10 @@ func (f *appFlags) conflict(cmd *cobra.Command) error {
 func (f *appFlags) build(name, image string, command []string) (app.App, error) {
 	a, err := f.unchecked(name, image, command)
 	if err != nil {
+		return app.App{}, err
+	}
+	set := routeSet{s: app.Status{App: a}}
+	if err := setRouteOptions(&a, f.routeOptions, set.usual, set.same); err != nil {
 		return app.App{}, err
 	}
 	return a, f.checks(&a)

@@ -84,6 +84,7 @@ func newRoot(st *streams) *cobra.Command {
 	root.AddCommand(
 		newToken(st), newGossip(st),
 		newTarget(st),
+		newCA(st),
 		newUser(st), newDashboard(st),
 		newCreate(st),
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st), newRebalance(st),

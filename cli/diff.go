@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,9 @@ func differences(from, to app.App) []difference {
 	before, after := specLines(from), specLines(to)
 	for i, b := range after {
 		add(b.What, before[i].To, b.To)
+	}
+	if a, b := routesText(from), routesText(to); a == b && !reflect.DeepEqual(from.Routes, to.Routes) {
+		add("Routes", a, b+", with other secrets")
 	}
 	for _, name := range slices.Sorted(maps.Keys(union(from.Env, to.Env))) {
 		a, had := from.Env[name]
@@ -104,6 +108,9 @@ func routeText(r app.Route) string {
 	text := r.Host + r.Path
 	if r.Port != 0 {
 		text += fmt.Sprintf(":%d", r.Port)
+	}
+	if options := r.Options.Typed(); len(options) > 0 {
+		text += " (" + strings.Join(options, ", ") + ")"
 	}
 	return text
 }

@@ -102,6 +102,9 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 		line("User", a.User)
 	}
 	listLines(&t, "Routes", routeLines(s), cyan)
+	if lines := optionLines(s.App.Routes); len(lines) > 0 {
+		listLines(&t, "Options", lines, "")
+	}
 	listLines(&t, "Env", v.envLines(a), plain)
 	if !a.CreatedAt.IsZero() {
 		line("Created", a.CreatedAt.Local().Format(time.DateTime))
@@ -150,6 +153,17 @@ func (v statusView) envLines(a app.App) []string {
 			value = strconv.Quote(a.Env[name])
 		}
 		lines = append(lines, name+"="+value)
+	}
+	return lines
+}
+
+// optionLines are the routes that have options, with these.
+func optionLines(routes []app.Route) []string {
+	var lines []string
+	for _, r := range routes {
+		if options := r.Options.Typed(); len(options) > 0 {
+			lines = append(lines, r.Host+r.Path+": "+strings.Join(options, ", "))
+		}
 	}
 	return lines
 }

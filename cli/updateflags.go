@@ -104,6 +104,10 @@ func (f *updateFlags) apply(given func(flag string) bool, s app.Status, domain s
 	if len(f.addRoutes)+len(f.removeRoutes) > 0 {
 		err = f.changeRoutes(&a, routeSet{s: s, domain: domain})
 	}
+	if err == nil {
+		set := routeSet{s: s, domain: domain}
+		err = setRouteOptions(&a, f.routeOptions, set.usual, set.same)
+	}
 	return a.WithDefaults(), err
 }
 
@@ -111,7 +115,14 @@ func (f *updateFlags) apply(given func(flag string) bool, s app.Status, domain s
 // into a. The environment and the checks are not among them.
 func fields(a *app.App, asked app.App) map[string]func() {
 	user := func() { a.User = asked.User }
-	routes := func() { a.Routes, a.NoRoutes = asked.Routes, asked.NoRoutes }
+	routes := func() {
+		for i, r := range asked.Routes { // its options stay
+			if at := slices.IndexFunc(a.Routes, func(was app.Route) bool { return was.Host == r.Host && was.Path == r.Path }); at >= 0 {
+				asked.Routes[i].Options = a.Routes[at].Options
+			}
+		}
+		a.Routes, a.NoRoutes = asked.Routes, asked.NoRoutes
+	}
 	return map[string]func(){
 		"instances":     func() { a.Instances = asked.Instances },
 		"memory-mb":     func() { a.MemoryMB = asked.MemoryMB },

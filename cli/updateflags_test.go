@@ -58,7 +58,7 @@ func TestEveryFlagOfCreateChangesAnApp(t *testing.T) {
 		"startup-port": {"81", "Startup check"}, "startup-url": {"/x", "Startup check"}, "startup-command": {"true", "Startup check"}, "startup-interval": {"7s", "Startup check"},
 		"readiness-port": {"81", "Readiness check"}, "readiness-url": {"/x", "Readiness check"}, "readiness-command": {"true", "Readiness check"},
 		"readiness-timeout": {"7s", "Readiness check"}, "readiness-interval": {"7s", "Readiness check"}, "readiness-failures": {"7", "Readiness check"},
-		"start-timeout": {"7s", "Start timeout"}, "stop-grace": {"7s", "Stop grace"}, "http-route": {"c", "Routes"}, "no-routes": {"true", "Routes"},
+		"start-timeout": {"7s", "Start timeout"}, "stop-grace": {"7s", "Stop grace"}, "http-route": {"c", "Routes"}, "route-option": {"sticky=at", "Routes"}, "no-routes": {"true", "Routes"},
 		"env-file": {"", ""}, // as env
 		"cpus":     {"0.5", "CPU kept free"}, "require": {"gpu", "Rules"}, "prefer": {"disk=ssd", "Rules"}, "zone": {"z1", "Rules"}, "avoid": {"db", "Rules"}, "one-per-cell": {"true", "Rules"},
 	}
