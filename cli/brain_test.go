@@ -71,7 +71,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
-		Apps: b, Cells: b, Logs: b, Trust: newFakeTrust(b), Done: ctx,
+		Apps: b, Cells: b, Logs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n"},
 		Log:  slog.New(slog.DiscardHandler), Events: b.journal,
