@@ -21,12 +21,12 @@ import (
 func serve(part, listen, backend string, routes int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
-	}
 	if part == "stdlib" {
 		srv := &http.Server{Handler: plain(backend, routes)}
+		ln, err := net.Listen("tcp", listen)
+		if err != nil {
+			return err
+		}
 		context.AfterFunc(ctx, func() { _ = srv.Close() })
 		if err := srv.Serve(ln); err != http.ErrServerClosed {
 			return err
@@ -39,6 +39,10 @@ func serve(part, listen, backend string, routes int) error {
 	}
 	r := router.New(router.Options{})
 	r.Swap(table)
+	ln, err := net.Listen("tcp", listen) // now: the benchmark begins when it can connect
+	if err != nil {
+		return err
+	}
 	return r.Serve(ctx, ln, 100*time.Millisecond)
 }
 
