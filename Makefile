@@ -40,9 +40,21 @@ clean-data: ## like down, and delete all data
 	bin/lattice down --delete-data
 
 .PHONY: install
-install: build ## copy the binary and the symlink to $(PREFIX)/bin
+install: build ## copy the binary, man pages and completions to $(PREFIX)
 	install -D -m 0755 bin/lattice $(DESTDIR)$(PREFIX)/bin/lattice
 	ln -sf lattice $(DESTDIR)$(PREFIX)/bin/ltc
+	bin/ltc docs --man $(DESTDIR)$(PREFIX)/share/man/man1
+	@for name in ltc lattice; do \
+	  mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d && \
+	  bin/$$name completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$name && \
+	  bin/$$name completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$name && \
+	  bin/$$name completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$name.fish || exit 1; done
+
+.PHONY: docs
+docs: ## write the reference of the commands to docs/reference
+	@rm -rf build/reference
+	$(GO) run . docs --markdown build/reference
+	@rm -rf docs/reference && mv build/reference docs/reference
 
 # What the tests need from Debian: a registry, nft to look at rules, a browser.
 TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client

@@ -60,7 +60,7 @@ until the one that takes its place is healthy. The cell gets no new ones until
 		if err := b.Drain(cmd.Context(), args[0], maxInFlight); err != nil {
 			return st.aboutCell(fmt.Errorf("drain %s: %w", args[0], err))
 		}
-		d := draining{st: st, brain: b, cell: args[0], timeout: w.timeout, bottom: bottom{s: st.err}}
+		d := draining{st: st, brain: b, cell: args[0], timeout: w.timeout, bottom: bottom{s: st.notes()}}
 		if w.noWait {
 			st.note("%s drains. '%s cells' shows how far it is.", args[0], st.name)
 			return nil
@@ -75,9 +75,10 @@ until the one that takes its place is healthy. The cell gets no new ones until
 
 func newCellUndrain(st *streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "undrain CELL",
-		Short: "Let a cell have instances again",
-		Args:  args(1, 1, "the ID of a CELL"),
+		Use:     "undrain CELL",
+		Short:   "Let a cell have instances again",
+		Example: st.name + " cell undrain cell-2",
+		Args:    args(1, 1, "the ID of a CELL"),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		b, err := connect()
@@ -87,8 +88,8 @@ func newCellUndrain(st *streams) *cobra.Command {
 		if err := b.Undrain(cmd.Context(), args[0]); err != nil {
 			return st.aboutCell(fmt.Errorf("undrain %s: %w", args[0], err))
 		}
-		_, err = fmt.Fprintln(st.out, st.out.paint(green, args[0]+" takes instances again."))
-		return err
+		st.did(args[0], "%s takes instances again.", args[0])
+		return nil
 	}
 	return cmd
 }

@@ -15,6 +15,7 @@ func newCells(st *streams) *cobra.Command {
 		Aliases: []string{"ce"},
 		GroupID: groupSee,
 		Short:   "List the cells and what they have left",
+		Example: st.name + " cells\n" + st.name + " cells -o json",
 		Args:    args(0, 0, ""),
 	}
 	out := formatFlag(cmd)
@@ -27,15 +28,9 @@ func newCells(st *streams) *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("list the cells: %w", err)
 		}
-		if *out != asTable {
-			return out.encode(st.out, append([]api.CellStatus{}, cells...))
-		}
-		if len(cells) == 0 {
-			st.note("No cells. Start one on a Linux machine: lattice cell --join ADDR --token T")
-			return nil
-		}
-		cellsTable(cells, st.out.tty).write(st.out)
-		return nil
+		show := func(cells []api.CellStatus) *table { return cellsTable(cells, st.out.tty) }
+		return list(st, *out, cells, func(c api.CellStatus) string { return c.ID }, show,
+			"No cells. Start one on a Linux machine: lattice cell --join ADDR --token-file FILE")
 	}
 	return cmd
 }

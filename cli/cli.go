@@ -26,6 +26,11 @@ const (
 	groupHelp   = "HELP AND DEBUG"
 )
 
+// groups returns them in the order of the help text.
+func groups() []string {
+	return []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupLogs, groupSee, groupHelp}
+}
+
 // Main runs the command that args name, args[0] being the program, and returns
 // the exit code. When ctx ends, so does the command; a client command that was
 // not finished then returns 160.
@@ -77,13 +82,14 @@ func newRoot(st *streams) *cobra.Command {
 	root.SetErr(st.err)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(st, cmd) })
 	root.SetFlagErrorFunc(flagError)
-	for _, g := range []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupLogs, groupSee, groupHelp} {
+	root.PersistentFlags().BoolVarP(&st.quiet, "quiet", "q", false, "print no progress and no remarks, and of what is listed or done only the names")
+	for _, g := range groups() {
 		root.AddGroup(&cobra.Group{ID: g, Title: g})
 	}
 	root.AddCommand(serverCommands(st)...)
 	root.AddCommand(
 		newToken(st), newGossip(st),
-		newTarget(st),
+		newTarget(st), newLogin(st), newLogout(st),
 		newCA(st),
 		newUser(st), newDashboard(st),
 		newCreate(st),
@@ -92,9 +98,10 @@ func newRoot(st *streams) *cobra.Command {
 		newSchedule(st), newSchedules(st), newUnschedule(st),
 		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
-		newExplain(st), newTest(st), newVersion(st),
+		newExplain(st), newTest(st), newVersion(st), newCompletion(st), newDocs(st),
 	)
 	root.SetHelpCommand(newHelp())
+	completeNames(root)
 	return root
 }
 

@@ -103,6 +103,10 @@ func asSyntax(err error) error {
 
 // created prints where the new app answers and what can be done next.
 func (st *streams) created(s app.Status) {
+	if st.quiet {
+		fmt.Fprintln(st.out, s.App.Name)
+		return
+	}
 	fmt.Fprintf(st.out, "%s\n", st.out.paint(green, s.App.Name+" is now running."))
 	if len(s.URLs) > 0 {
 		io.WriteString(st.out, "App is reachable at:\n")
@@ -115,7 +119,7 @@ func (st *streams) created(s app.Status) {
 	t.row("", st.name+" logs "+s.App.Name, "what it prints")
 	t.row("", st.name+" status "+s.App.Name, "how its instances are")
 	t.row("", fmt.Sprintf("%s scale %s %d", st.name, s.App.Name, s.App.Instances+2), "more instances")
-	t.write(st.err)
+	t.write(st.notes())
 }
 
 func instancesText(n int) string {

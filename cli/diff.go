@@ -70,6 +70,7 @@ func specLines(a app.App) []difference {
 		{What: "Routes", To: routesText(a)},
 		{What: "Start timeout", To: a.StartTimeout.String()},
 		{What: "Stop grace", To: a.StopGrace.String()},
+		{What: "Set", To: orText(a.Set, "none")},
 	}
 }
 

@@ -103,7 +103,7 @@ func (d *draining) tell() {
 	}
 	if text := d.summary(); text != d.told {
 		d.told = text
-		if d.st.err.tty {
+		if d.bottom.s.tty {
 			d.bottom.draw(text)
 		} else {
 			d.bottom.line(text)
@@ -192,7 +192,7 @@ func (d *draining) done(ctx context.Context, out format) error {
 		cells = slices.DeleteFunc(cells, func(c api.CellStatus) bool { return c.ID != d.cell })
 		return out.encode(d.st.out, append([]api.CellStatus{}, cells...))
 	}
-	fmt.Fprintln(d.st.out, d.st.out.paint(green, d.cell+" is empty and gets no new instances."))
+	d.st.did(d.cell, "%s is empty and gets no new instances.", d.cell)
 	strays, err := d.brain.Strays(ctx)
 	if err == nil && slices.ContainsFunc(strays, func(in app.Instance) bool { return in.Cell == d.cell }) {
 		d.st.warn("strays run on %s, which nobody moves: '%s list --strays' shows them", d.cell, d.st.name)

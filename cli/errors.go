@@ -100,12 +100,12 @@ func (st *streams) report(err error) {
 
 // note prints a remark that is neither data nor an error.
 func (st *streams) note(format string, args ...any) {
-	fmt.Fprintf(st.err, format+"\n", args...)
+	fmt.Fprintf(st.notes(), format+"\n", args...)
 }
 
 // warn prints a remark that the user should not overlook.
 func (st *streams) warn(format string, args ...any) {
-	st.note(st.err.paint(yellow, "warning:")+" "+format, args...)
+	fmt.Fprintf(st.err, st.err.paint(yellow, "warning:")+" "+format+"\n", args...)
 }
 
 // usage returns the failure of a command line that can't be understood.

@@ -12,6 +12,7 @@ func newGossip(st *streams) *cobra.Command {
 		Use:     "gossip rotate",
 		GroupID: groupServe,
 		Short:   "Replace the key that seals what nodes say to each other",
+		Example: st.name + " gossip rotate",
 		Args:    onlyCommands,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -27,7 +28,8 @@ func newGossipRotate(st *streams) *cobra.Command {
 
 Nothing stops: all cells get the new key first, then all use it, then the old one
 is dropped. A cell that is away gets the new key when it is back.`,
-		Args: args(0, 0, ""),
+		Example: st.name + " gossip rotate",
+		Args:    args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := client()
 			if err != nil {

@@ -50,7 +50,7 @@ func writeHelp(st *streams, cmd *cobra.Command) {
 	}
 	cmd.InitDefaultHelpFlag()
 	cmd.InitDefaultVersionFlag()
-	fmt.Fprintf(st.out, "\n%s\n%s", st.out.paint(bold, "OPTIONS"), flagUsages(st, cmd.LocalFlags()))
+	fmt.Fprintf(st.out, "\n%s\n%s", st.out.paint(bold, "OPTIONS"), flagUsages(st, allFlags(cmd)))
 	if !cmd.HasParent() {
 		fmt.Fprintf(st.out, "\n'%s help COMMAND' tells more about a command.\n", cmd.Name())
 	}
@@ -76,6 +76,14 @@ func writeCommands(st *streams, root *cobra.Command) {
 			t.write(st.out)
 		}
 	}
+}
+
+// allFlags returns the flags of cmd, with those that all commands have.
+func allFlags(cmd *cobra.Command) *pflag.FlagSet {
+	all := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+	all.AddFlagSet(cmd.LocalFlags())
+	all.AddFlagSet(cmd.InheritedFlags())
+	return all
 }
 
 // flagUsages returns the flags with their meaning, wrapped to the terminal.

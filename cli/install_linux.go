@@ -64,7 +64,7 @@ func (f *installFlags) register(fs *pflag.FlagSet) {
 
 func newInstallOf(st *streams, role, short string, flags func(*pflag.FlagSet)) *cobra.Command {
 	var f installFlags
-	cmd := &cobra.Command{Use: role, Short: short, Args: args(0, 0, "")}
+	cmd := &cobra.Command{Use: role, Short: short, Example: "sudo ./lattice install " + role, Args: args(0, 0, "")}
 	flags(cmd.Flags())
 	f.register(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -17,6 +17,7 @@ func newList(st *streams) *cobra.Command {
 		Aliases: []string{"ls"},
 		GroupID: groupSee,
 		Short:   "List the apps",
+		Example: st.name + " list\n" + st.name + " list -q\n" + st.name + " list --strays",
 		Args:    args(0, 0, ""),
 	}
 	strays := cmd.Flags().Bool("strays", false, "list instances that run though the brain doesn't know them")
@@ -35,6 +36,9 @@ func newList(st *streams) *cobra.Command {
 		}
 		if *out != asTable {
 			return out.encode(st.out, hideAll(apps))
+		}
+		if st.quiet {
+			return list(st, *out, apps, func(s app.Status) string { return s.App.Name }, listTable, "")
 		}
 		if len(apps) == 0 {
 			st.note("No apps. Create one: %s create hello lattice/hello", st.name)

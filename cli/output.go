@@ -40,6 +40,24 @@ func (f *format) Set(s string) error {
 	return errors.New("must be table, json or yaml")
 }
 
+// list prints items: as --output says, or with --quiet only their names, or as
+// a table; that there are none is a remark.
+func list[T any](st *streams, as format, items []T, name func(T) string, show func([]T) *table, none string) error {
+	switch {
+	case as != asTable:
+		return as.encode(st.out, append([]T{}, items...))
+	case st.quiet:
+		for _, item := range items {
+			fmt.Fprintln(st.out, name(item))
+		}
+	case len(items) == 0:
+		st.note("%s", none)
+	default:
+		show(items).write(st.out)
+	}
+	return nil
+}
+
 // encode prints v as JSON or YAML, with the field names of the API.
 func (f format) encode(w io.Writer, v any) error {
 	var buf bytes.Buffer

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,16 +14,24 @@ import (
 
 func newRemove(st *streams) *cobra.Command {
 	var w waitFlags
+	var force bool
 	cmd := &cobra.Command{
 		Use:     "remove APP…",
 		Aliases: []string{"rm", "delete"},
 		GroupID: groupApps,
 		Short:   "Stop apps and forget them",
-		Long:    "Stop apps and forget them, and wait until their instances are gone.",
-		Example: st.name + " remove hello\n" + st.name + " remove web worker --no-wait",
-		Args:    args(1, -1, "the name of at least one APP"),
+		Long: `Stop apps and forget them, and wait until their instances are gone.
+
+APP may be a pattern with * and ?, in quotes. What a pattern matches is removed only
+after you agreed to it; where nobody can be asked, --force is needed.`,
+		Example: st.name + " remove hello\n" +
+			st.name + " remove web worker --no-wait\n" +
+			st.name + " remove 'test-*'\n" +
+			st.name + " remove 'test-*' --force",
+		Args: args(1, -1, "the name of at least one APP"),
 	}
 	w.register(cmd)
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "don't ask, and don't mind an app that isn't there")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if err := w.check(cmd); err != nil {
 			return err
@@ -31,50 +40,61 @@ func newRemove(st *streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, stop := context.WithTimeout(cmd.Context(), w.timeout)
-		defer stop()
-		r := removal{st: st, brain: b}
-		leaving := r.each(names, func(name string) error {
-			st.note("Removing %s…", name)
-			return b.RemoveApp(ctx, name)
-		})
-		if !w.noWait {
-			r.each(leaving, func(name string) error { return r.gone(ctx, w.timeout, name) })
+		if names, err = st.agreed(cmd.Context(), b, names, force); err != nil {
+			return err
 		}
-		return r.outcome(len(names))
+		r := removal{batch: batch{st: st, done: "removed"}, brain: b, force: force}
+		return r.run(cmd.Context(), names, w)
 	}
 	return cmd
 }
 
-// A removal goes on with the next app when one fails.
+// agreed returns the names of what is to be removed, the patterns among names
+// replaced by what they match, if the user agrees to that.
+func (st *streams) agreed(ctx context.Context, b brain, names []string, force bool) ([]string, error) {
+	if !hasPattern(names) {
+		return names, nil
+	}
+	found, err := matching(ctx, b, names)
+	if err != nil || len(found) == 0 || force {
+		return found, err
+	}
+	if !st.asks() {
+		return nil, &failure{code: exitSyntax, err: fmt.Errorf("that would remove %s: %s", countText(len(found), "app"), strings.Join(found, ", ")), hint: "agree to it with --force"}
+	}
+	if !st.confirm(fmt.Sprintf("Remove %s: %s?", countText(len(found), "app"), strings.Join(found, ", "))) {
+		return nil, fail(exitCommand, errors.New("nothing was removed"))
+	}
+	return found, nil
+}
+
+// A removal is one run of remove.
 type removal struct {
-	st     *streams
-	brain  brain
-	failed []error
+	batch
+	brain brain
+	force bool // what isn't there is no failure
 }
 
-// each does step for each of names and returns those with which that worked.
-func (r *removal) each(names []string, step func(name string) error) (fine []string) {
-	for _, name := range names {
-		if err := step(name); err != nil {
-			r.failed = append(r.failed, fmt.Errorf("remove %s: %w", name, err))
-			continue
+func (r *removal) run(ctx context.Context, names []string, w waitFlags) error {
+	ctx, stop := context.WithTimeout(ctx, w.timeout)
+	defer stop()
+	leaving := r.each(names, func(name string) error {
+		r.st.note("Removing %s…", name)
+		if err := r.brain.RemoveApp(ctx, name); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
 		}
-		fine = append(fine, name)
+		return nil
+	})
+	if r.force {
+		r.failed = slices.DeleteFunc(r.failed, func(err error) bool { return errors.Is(err, app.ErrNotFound) })
 	}
-	return fine
-}
-
-// outcome returns the only error, or reports all of them and returns how many
-// of n apps they are.
-func (r *removal) outcome(n int) error {
-	if len(r.failed) <= 1 {
-		return errors.Join(r.failed...)
+	switch {
+	case !w.noWait:
+		r.each(leaving, func(name string) error { return r.gone(ctx, w, name) })
+	case r.st.quiet:
+		fmt.Fprintln(r.st.out, strings.Join(leaving, "\n"))
 	}
-	for _, err := range r.failed {
-		r.st.report(err)
-	}
-	return fail(exitCode(r.failed[0]), fmt.Errorf("%d of %d apps were not removed", len(r.failed), n))
+	return r.outcome(len(names))
 }
 
 // errGone ends the watch of an app whose instances are gone.
@@ -82,7 +102,7 @@ var errGone = errors.New("gone")
 
 // gone waits until no instance of the removed app is left. The brain shows the
 // app until then.
-func (r *removal) gone(ctx context.Context, timeout time.Duration, name string) error {
+func (r *removal) gone(ctx context.Context, w waitFlags, name string) error {
 	left := 0
 	err := keepUp(ctx, func(ctx context.Context) error {
 		return r.brain.WatchApp(ctx, name, func(s app.Status) error {
@@ -94,10 +114,10 @@ func (r *removal) gone(ctx context.Context, timeout time.Duration, name string) 
 	}, func(error) {})
 	switch {
 	case errors.Is(err, errGone), errors.Is(err, app.ErrNotFound):
-		fmt.Fprintf(r.st.out, "%s removed.\n", name)
+		r.st.did(name, "%s removed.", name)
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return fail(exitCommand, fmt.Errorf("%s still stopping after %v; lattice goes on with it", instancesText(left), timeout))
+		return fail(exitCommand, fmt.Errorf("remove %s: %s still stopping after %v; lattice goes on with it", name, instancesText(left), w.timeout))
 	}
-	return err
+	return fmt.Errorf("remove %s: %w", name, err)
 }

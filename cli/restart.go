@@ -13,22 +13,28 @@ import (
 
 func newRestart(st *streams) *cobra.Command {
 	var w waitFlags
+	only := everyInstance
 	cmd := &cobra.Command{
-		Use:     "restart APP[/INDEX]",
+		Use:     "restart APP[/INDEX]…",
 		Aliases: []string{"rs"},
 		GroupID: groupApps,
-		Short:   "Give an app, or one instance of it, new containers",
-		Long: `Give an app, or one instance of it, new containers without a stop: each old one
+		Short:   "Give apps, or single instances, new containers",
+		Long: `Give apps, or single instances, new containers without a stop: each old one
 stays until the new one is healthy.`,
-		Example: st.name + " restart web\n" + st.name + " restart web/2",
-		Args:    args(1, 1, "APP or APP/INDEX"),
+		Example: st.name + " restart web\n" + st.name + " restart web/2\n" + st.name + " restart web -i 2\n" + st.name + " restart 'shop-*'",
+		Args:    args(1, -1, "APP or APP/INDEX"),
 	}
 	w.registerFor(cmd, defaultChangeTimeout)
+	cmd.Flags().IntVarP(&only, "instance", "i", everyInstance, "only the instance with this `INDEX`")
 	out := formatFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		name, index, err := instanceName(args[0])
-		if err != nil {
-			return usage(cmd, "%w", err)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if cmd.Flags().Changed("instance") && only < 0 {
+			return usage(cmd, "--instance %d: the first instance is 0", only)
+		}
+		for _, name := range names {
+			if _, _, err := instanceName(name); err != nil {
+				return usage(cmd, "%w", err)
+			}
 		}
 		if err := w.check(cmd); err != nil {
 			return err
@@ -38,10 +44,16 @@ stays until the new one is healthy.`,
 			return err
 		}
 		r := restart{st: st, brain: b, wait: w, done: st.shower(*out)}
-		if index == everyInstance {
-			return r.all(cmd.Context(), name)
-		}
-		return r.one(cmd.Context(), name, index)
+		return st.forEach(cmd.Context(), b, names, "restarted", func(text string) error {
+			name, index, err := instanceName(text)
+			switch index = max(index, only); {
+			case err != nil:
+				return err
+			case index == everyInstance:
+				return r.all(cmd.Context(), name)
+			}
+			return r.one(cmd.Context(), name, index)
+		})
 	}
 	return cmd
 }

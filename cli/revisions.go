@@ -18,7 +18,8 @@ func newRevisions(st *streams) *cobra.Command {
 		Short:   "List what an app was after each change",
 		Long: `List what an app was after each change that needed new containers, and what
 changed each time. 'rollback' goes back to one of them.`,
-		Args: args(1, 1, "APP"),
+		Example: st.name + " revisions web",
+		Args:    args(1, 1, "APP"),
 	}
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

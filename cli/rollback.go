@@ -53,7 +53,7 @@ func (st *streams) shower(out format) func(app.Status, string) error {
 		if out != asTable {
 			return out.encode(st.out, hideEnv(s))
 		}
-		fmt.Fprintln(st.out, st.out.paint(green, text))
+		st.did(s.App.Name, "%s", text)
 		return nil
 	}
 }

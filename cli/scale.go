@@ -59,7 +59,7 @@ func newScale(st *streams) *cobra.Command {
 		if s.App.Stopped {
 			text = fmt.Sprintf("%s is stopped: '%s start %s' starts %s.", a.Name, st.name, a.Name, instancesText(n))
 		}
-		fmt.Fprintln(st.out, st.out.paint(green, text))
+		st.did(a.Name, "%s", text)
 		return nil
 	}
 	return cmd

@@ -178,7 +178,8 @@ func newDown(st *streams) *cobra.Command {
 		Long: `Stop lattice on this machine and remove what it made: containers, mounts,
 network. What apps there shall be stays known, so that '` + st.name + ` up' brings them back,
 unless --delete-data is given.`,
-		Args: args(0, 0, ""),
+		Example: st.name + " down\n" + st.name + " down --delete-data",
+		Args:    args(0, 0, ""),
 	}
 	config.AddUpFlags(cmd.Flags())
 	cmd.Flags().StringVar(&file, "config", "", "`FILE` it was started with")

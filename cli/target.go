@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"lattice/api"
 )
 
 // errNoTarget is returned when no command has yet said which brain to talk to.
@@ -37,16 +40,16 @@ func newTarget(st *streams) *cobra.Command {
 		Short:   "Show or set the brain to talk to",
 		Long: `Show or set the brain to talk to.
 
-The target is kept in .lattice/config.json below $LATTICE_CLI_HOME or your home
-folder. LATTICE_TARGET, LATTICE_TOKEN and LATTICE_CA (a file) go before it.`,
+The targets are kept in .lattice/config.json below $LATTICE_CLI_HOME or your home
+folder. LATTICE_TARGET (a name or a URL), LATTICE_TOKEN and LATTICE_CA (a file) go
+before it.`,
 		Example: st.name + " target\n" +
 			st.name + " target https://10.0.0.5:7443 --token-file token --ca ca.pem\n" +
 			"ssh brain cat token | " + st.name + " target https://10.0.0.5:7443 --token-stdin",
 		Args: args(0, 1, "one URL"),
 	}
-	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "read the token from `FILE`")
-	cmd.Flags().BoolVar(&f.tokenStdin, "token-stdin", false, "read the token from standard input")
-	cmd.Flags().StringVar(&f.caFile, "ca", "", "trust the certificates in `FILE` (PEM) instead of the system's")
+	cmd.AddCommand(targetCommands(st)...)
+	f.register(cmd)
 	cmd.Flags().BoolVarP(&f.domain, "domain", "d", false, "print only the domain")
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -59,9 +62,27 @@ folder. LATTICE_TARGET, LATTICE_TOKEN and LATTICE_CA (a file) go before it.`,
 		if err := exclusive(cmd, "token-file", "token-stdin"); err != nil {
 			return err
 		}
-		return setTarget(cmd, st, args[0], f)
+		ts, err := loadTargets()
+		if err != nil {
+			return err
+		}
+		if _, isName := ts.Targets[args[0]]; isName {
+			return usage(cmd, "%q is the name of a target: '%s use %s' chooses it", args[0], cmd.CommandPath(), args[0])
+		}
+		return setTarget(cmd, st, ts.Current, args[0], f, true)
 	}
 	return cmd
+}
+
+// register gives cmd the flags that say what a target is.
+func (f *targetFlags) register(cmd *cobra.Command) {
+	f.registerToken(cmd)
+	cmd.Flags().StringVar(&f.caFile, "ca", "", "trust the certificates in `FILE` (PEM) instead of the system's")
+}
+
+func (f *targetFlags) registerToken(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "read the token from `FILE`")
+	cmd.Flags().BoolVar(&f.tokenStdin, "token-stdin", false, "read the token from standard input")
 }
 
 // showTarget prints where commands go. It does not print the token.
@@ -86,8 +107,9 @@ func showTarget(st *streams, domain bool, as format) error {
 	return nil
 }
 
-// setTarget makes sure that the brain answers and saves it as the current target.
-func setTarget(cmd *cobra.Command, st *streams, address string, f targetFlags) error {
+// setTarget makes sure that the brain answers and saves it under name, as the
+// current target if it is to be used or there is none.
+func setTarget(cmd *cobra.Command, st *streams, name, address string, f targetFlags, use bool) error {
 	ts, err := loadTargets()
 	if err != nil {
 		return err
@@ -96,7 +118,7 @@ func setTarget(cmd *cobra.Command, st *streams, address string, f targetFlags) e
 	if t.URL, err = targetURL(address); err != nil {
 		return err
 	}
-	if old := ts.Targets[ts.Current]; old.URL == t.URL {
+	if old := ts.Targets[name]; old.URL == t.URL {
 		t = old
 	}
 	if f.caFile != "" {
@@ -107,21 +129,38 @@ func setTarget(cmd *cobra.Command, st *streams, address string, f targetFlags) e
 	if t.Token, err = readToken(st, f, t.Token); err != nil {
 		return err
 	}
-	b, err := dial(t)
+	info, err := check(cmd.Context(), &t)
 	if err != nil {
 		return err
 	}
-	info, err := b.Info(cmd.Context())
-	if err != nil {
-		return fail(exitBadTarget, fmt.Errorf("target %s: %w", t.URL, err))
+	ts.Targets[name] = t
+	if _, ok := ts.Targets[ts.Current]; use || !ok {
+		ts.Current = name
 	}
-	t.Domain = info.Domain
-	if err := saveTarget(ts.Current, t); err != nil {
+	if err := saveTargets(ts); err != nil {
 		return err
 	}
-	fmt.Fprintf(st.out, "Target set: %s, apps are at NAME.%s\n", t.URL, t.Domain)
+	if name == ts.Current {
+		st.did(name, "Target set: %s, apps are at NAME.%s", t.URL, t.Domain)
+	} else {
+		st.did(name, "Target %s added: %s; '%s target use %s' chooses it", name, t.URL, st.name, name)
+	}
 	warnSkew(st, info.Version)
 	return nil
+}
+
+// check asks t's brain who it is, and keeps its domain in t.
+func check(ctx context.Context, t *target) (api.Info, error) {
+	b, err := dial(*t)
+	if err != nil {
+		return api.Info{}, err
+	}
+	info, err := b.Info(ctx)
+	if err != nil {
+		return info, fail(exitBadTarget, fmt.Errorf("target %s: %w", t.URL, err))
+	}
+	t.Domain = info.Domain
+	return info, nil
 }
 
 // targetURL completes what a user types as the brain's address.

@@ -117,7 +117,8 @@ func writeSecret(path string, data []byte) error {
 }
 
 // currentTarget returns the target to talk to: the current one of the target
-// file, or what LATTICE_TARGET, LATTICE_TOKEN and LATTICE_CA (a file) say.
+// file, or what LATTICE_TARGET (a name or a URL), LATTICE_TOKEN and LATTICE_CA (a
+// file) say.
 // Token and CA of the file go to no other URL than the one they belong to.
 func currentTarget() (target, error) {
 	ts, err := loadTargets()
@@ -125,7 +126,9 @@ func currentTarget() (target, error) {
 		return target{}, err
 	}
 	t := ts.Targets[ts.Current]
-	if s := os.Getenv("LATTICE_TARGET"); s != "" {
+	if s := os.Getenv("LATTICE_TARGET"); s != "" && ts.Targets[s].URL != "" {
+		t = ts.Targets[s]
+	} else if s != "" {
 		url, err := targetURL(s)
 		if err != nil {
 			return target{}, fmt.Errorf("LATTICE_TARGET: %w", err)

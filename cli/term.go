@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -17,6 +18,25 @@ type streams struct {
 	in   io.Reader
 	out  *screen
 	err  *screen
+
+	quiet bool // no progress and no remarks, and of what was done only the names
+}
+
+// notes is where remarks and progress go: err, or nowhere.
+func (st *streams) notes() *screen {
+	if st.quiet {
+		return newScreen(io.Discard)
+	}
+	return st.err
+}
+
+// did says what was done with what has a name, or only that name.
+func (st *streams) did(name, format string, args ...any) {
+	if st.quiet {
+		fmt.Fprintln(st.out, name)
+		return
+	}
+	fmt.Fprintf(st.out, "%s\n", st.out.paint(green, fmt.Sprintf(format, args...)))
 }
 
 func newStreams(name string, in io.Reader, out, err io.Writer) *streams {

@@ -33,9 +33,10 @@ func newTokenCreate(st *streams) *cobra.Command {
 	var ttl time.Duration
 	var uses int
 	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Make a token with which cells join, and print it",
-		Args:  args(0, 0, ""),
+		Use:     "create",
+		Short:   "Make a token with which cells join, and print it",
+		Example: st.name + " token create --ttl 30m --uses 3 > join-token",
+		Args:    args(0, 0, ""),
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", api.DefaultTokenTTL, "`TIME` for which it can be used, such as 30m or 24h")
 	cmd.Flags().IntVar(&uses, "uses", 0, "let in at most `NUMBER` cells (default: any number)")
@@ -67,6 +68,7 @@ func newTokenList(st *streams) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the join tokens, without their secrets",
+		Example: st.name + " token list",
 		Args:    args(0, 0, ""),
 	}
 	out := formatFlag(cmd)
@@ -111,9 +113,10 @@ func tokenTable(tokens []api.TokenStatus) *table {
 
 func newTokenRevoke(st *streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke ID…",
-		Short: "Make join tokens useless; cells that joined with them stay",
-		Args:  args(1, -1, "the ID of at least one token"),
+		Use:     "revoke ID…",
+		Short:   "Make join tokens useless; cells that joined with them stay",
+		Example: st.name + " token revoke ID",
+		Args:    args(1, -1, "the ID of at least one token"),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			c, err := client()
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -133,7 +132,7 @@ func (u *updating) run(cmd *cobra.Command, name string, command []string) error 
 		return u.rehearse(ctx, before, after, list)
 	}
 	u.st.note("Updating %s:", name)
-	differencesTable(list).write(u.st.err)
+	differencesTable(list).write(u.st.notes())
 	a, err := u.brain.UpdateApp(ctx, after, u.options())
 	if err != nil {
 		return fmt.Errorf("update %s: %w", name, err)
@@ -218,11 +217,11 @@ func follow(ctx context.Context, st *streams, b brain, a app.App, wait waitFlags
 	}
 	if s.App.Rollout.State == app.RolloutPaused {
 		err := done(s, fmt.Sprintf("The canary of revision %d of %s is up, beside revision %d.", r.To, a.Name, r.From))
-		io.WriteString(st.err, "\nWhat next:\n")
+		st.note("\nWhat next:")
 		var t table
 		t.row("", fmt.Sprintf("%s update %s --promote", st.name, a.Name), "change the other instances")
 		t.row("", fmt.Sprintf("%s rollback %s %d", st.name, a.Name, r.From), "go back")
-		t.write(st.err)
+		t.write(st.notes())
 		return err
 	}
 	text := fmt.Sprintf("%s runs revision %d now, with %s.", a.Name, r.To, instancesText(s.App.Wanted()))

@@ -16,7 +16,7 @@ import (
 // whole is an app that has something of everything.
 func whole() app.App {
 	return app.App{
-		Name: "web", Image: "nginx", Command: []string{"run"}, Dir: "/d", User: "u", Env: map[string]string{"A": "1", "B": "2"},
+		Name: "web", Image: "nginx", Args: []string{"-q"}, Set: "shop", Command: []string{"run"}, Dir: "/d", User: "u", Env: map[string]string{"A": "1", "B": "2"},
 		Instances: 3, MemoryMB: 64, DiskMB: 32, CPUWeight: 7, CPUMilli: 250, Rules: app.Rules{Zones: []string{"z2"}}, Ports: []int{80, 81},
 		Check:        app.Check{Type: app.CheckHTTP, Path: "/", Port: 81, Interval: app.Duration(time.Minute), Failures: 9, Statuses: "200"},
 		Startup:      &app.Check{Type: app.CheckPort, Port: 80},
@@ -97,8 +97,8 @@ func TestUpdateFlags(t *testing.T) {
 		fail string // a part of the error
 	}{
 		{of: whole(), args: "", want: ""},
-		{of: whole(), args: "--image nginx:2 -- go on", want: "Image: nginx → nginx:2; Command: run → go on"},
-		{of: whole(), args: "--image-command", want: "Command: run → the image's"},
+		{of: whole(), args: "--image nginx:2 -- go on", want: "Image: nginx → nginx:2; Command: run → go on; Arguments: -q → none of its own"},
+		{of: whole(), args: "--image-command", want: "Command: run → the image's; Arguments: -q → none of its own"},
 		{of: whole(), args: "-e C=3 --unset-env A", want: "Env A: (hidden) → none; Env C: none → (hidden)"},
 		{of: whole(), args: "-e A=1", want: ""},
 		{of: whole(), args: "--unset-env X", fail: "has no such variable; it has A, B"},

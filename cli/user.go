@@ -106,6 +106,7 @@ func newUserList(st *streams) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the users",
+		Example: st.name + " user list",
 		Args:    args(0, 0, ""),
 	}
 	out := formatFlag(cmd)
@@ -143,9 +144,10 @@ func newUserList(st *streams) *cobra.Command {
 func newUserPasswd(st *streams) *cobra.Command {
 	var stdin bool
 	cmd := &cobra.Command{
-		Use:   "passwd NAME",
-		Short: "Give a user another password; what it has open is closed",
-		Args:  args(1, 1, "NAME"),
+		Use:     "passwd NAME",
+		Short:   "Give a user another password; what it has open is closed",
+		Example: st.name + " user passwd ann",
+		Args:    args(1, 1, "NAME"),
 	}
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read it from standard input instead of asking")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -193,9 +195,10 @@ func askPassword(st *streams) (string, error) {
 
 func newUserToken(st *streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "token NAME",
-		Short: "Give a user another token and print it; the old one is useless then",
-		Args:  args(1, 1, "NAME"),
+		Use:     "token NAME",
+		Short:   "Give a user another token and print it; the old one is useless then",
+		Example: st.name + " user token ann > ann-token",
+		Args:    args(1, 1, "NAME"),
 	}
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -217,6 +220,7 @@ func newUserRemove(st *streams) *cobra.Command {
 		Use:     "remove NAME…",
 		Aliases: []string{"rm"},
 		Short:   "Remove users; what they have open is closed",
+		Example: st.name + " user remove ann",
 		Args:    args(1, -1, "the name of at least one user"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := client()

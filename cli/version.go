@@ -29,6 +29,7 @@ func newVersion(st *streams) *cobra.Command {
 		Aliases: []string{"vr"},
 		GroupID: groupHelp,
 		Short:   "Show the versions of this program and of the brain",
+		Example: st.name + " version",
 		Args:    args(0, 0, ""),
 	}
 	out := formatFlag(cmd)

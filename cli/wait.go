@@ -54,7 +54,7 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 	statuses, lines, ended := make(chan app.Status), make(chan app.LogLine), make(chan error, 1)
 	warnings := make(chan string)
 	warn := func(format string, args ...any) { send(during, warnings, fmt.Sprintf(format, args...)) }
-	p := newProgress(w.st.err)
+	p := newProgress(w.st.notes())
 	p.fresh = !w.since.IsZero()
 	var streams sync.WaitGroup
 	streams.Go(func() { ended <- w.watch(during, statuses, warn) })
