@@ -23,7 +23,7 @@ type Store interface {
 // that is closed when that changes. Cells that are gone are left out.
 type Members func() (cells []app.Cell, changed <-chan struct{})
 
-// Config of a Scheduler. All fields are needed but Open and Emit.
+// Config of a Scheduler. All fields are needed but Open, Emit and Gone.
 type Config struct {
 	Store   Store
 	Members Members
@@ -37,11 +37,17 @@ type Config struct {
 	Open func(app.Instance) int
 	// Emit takes note of what happens, at once. Nil: nobody does.
 	Emit func(app.Event)
+	// Gone is called when a task is forgotten. Nil: nobody cares.
+	Gone func(task string)
 	Log  *slog.Logger
 }
 
 // safetyTick is how often the loop plans though nobody asked for it.
 const safetyTick = 10 * time.Second
+
+// tryAgain is the shortest time before what is due and could not be written is
+// tried again by itself.
+const tryAgain = time.Second
 
 // A Scheduler holds desired state and what is observed, and makes them meet.
 // All methods may be called concurrently; what they return is the caller's,
@@ -91,6 +97,9 @@ func New(cfg Config) (*Scheduler, error) {
 	if cfg.Open == nil {
 		cfg.Open = func(app.Instance) int { return 0 }
 	}
+	if cfg.Gone == nil {
+		cfg.Gone = func(string) {}
+	}
 	if cfg.Emit == nil {
 		cfg.Emit = func(app.Event) {}
 	}
@@ -116,7 +125,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for {
 		start := time.Now()
 		cells, moved := s.cfg.Members()
+		least := lookAgain
 		if err := s.round(cells); err != nil {
+			least = tryAgain
 			s.cfg.Log.Error("placements not written, will try again", "err", err)
 		}
 		rest(ctx, time.Since(start))
@@ -125,7 +136,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return nil
 		case <-s.poke:
 		case <-moved:
-		case <-s.due():
+		case <-s.due(least):
 		case <-tick.C:
 		}
 	}
@@ -145,8 +156,8 @@ func rest(ctx context.Context, took time.Duration) {
 
 // due fires when time alone changes the facts: when cells that were never met
 // have used up their grace, a retired instance may have become idle, or it is time
-// for a task.
-func (s *Scheduler) due() <-chan time.Time {
+// for a task; least is the shortest wait for that.
+func (s *Scheduler) due(least time.Duration) <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.retired) > 0 {
@@ -157,7 +168,7 @@ func (s *Scheduler) due() <-chan time.Time {
 		wait = left
 	}
 	if now := time.Now(); !s.taskDue(now).IsZero() {
-		left := max(s.taskDue(now).Sub(now), lookAgain) // what was due is done, or could not be written
+		left := max(s.taskDue(now).Sub(now), least)
 		wait = cmp.Or(min(wait, left), left)
 	}
 	if wait == 0 {

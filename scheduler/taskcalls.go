@@ -112,10 +112,14 @@ func (s *Scheduler) DeleteTask(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.commit(app.Change{DeleteTasks: []string{name}}); err != nil {
+	s.mu.Lock()
+	w := s.newTaskWriter(time.Now())
+	w.remove(name)
+	w.events = append(w.events, by(ctx, taskEvent(app.TaskDeleted, t, "somebody asked for that")))
+	s.mu.Unlock()
+	if err := w.commit(); err != nil {
 		return err
 	}
-	s.tellTasks([]app.Event{by(ctx, taskEvent(app.TaskDeleted, t, "somebody asked for that"))})
 	s.plan()
 	return nil
 }

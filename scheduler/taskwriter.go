@@ -41,6 +41,9 @@ func (w *taskWriter) commit() error {
 		return err
 	}
 	w.s.tellTasks(w.events)
+	for name := range w.gone {
+		w.s.cfg.Gone(name)
+	}
 	return nil
 }
 

@@ -18,11 +18,12 @@ import (
 type Keep struct {
 	Age         time.Duration // since the last line
 	PerInstance int           // logs of the same app and index
+	Logs        int           // all together, for tasks make many; 0: any number
 	Bytes       int64         // all together
 }
 
 // DefaultKeep is what a zero Keep means.
-var DefaultKeep = Keep{Age: 24 * time.Hour, PerInstance: 3, Bytes: 512 << 20}
+var DefaultKeep = Keep{Age: 24 * time.Hour, PerInstance: 3, Logs: 4000, Bytes: 512 << 20}
 
 // undeliveredAge is how long a log waits for a brain that never comes back.
 const undeliveredAge = 7 * 24 * time.Hour
@@ -54,17 +55,19 @@ func (k Keep) choose(logs []ended, now time.Time) (remove, empty []ended) {
 	})
 	have := map[group]int{}
 	var total int64
+	kept := 0
 	for _, e := range logs {
 		g := group{e.App, e.Index, e.events()}
 		have[g]++
 		age := now.Sub(e.at)
 		switch fits := total+e.bytes <= k.Bytes; {
-		case e.delivered && (!fits || age > k.Age || have[g] > k.PerInstance), age > undeliveredAge:
+		case e.delivered && (!fits || age > k.Age || have[g] > k.PerInstance || k.Logs > 0 && kept >= k.Logs), age > undeliveredAge:
 			remove = append(remove, e)
 		case !fits && e.bytes > stubBytes:
 			empty = append(empty, e)
 		default:
 			total += e.bytes
+			kept++
 		}
 	}
 	return remove, empty

@@ -43,7 +43,7 @@ func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
 	return a, err
 }
 
-// loggedTasks is api.Tasks: the scheduler's, whose logs begin and end with them.
+// loggedTasks is api.Tasks: the scheduler's, whose logs begin with them.
 type loggedTasks struct {
 	*scheduler.Scheduler
 	b *brain
@@ -56,14 +56,6 @@ func (s loggedTasks) CreateTask(ctx context.Context, t app.Task) (app.Task, erro
 		s.b.hub.Forget(t.Name)
 	}
 	return t, err
-}
-
-func (s loggedTasks) DeleteTask(ctx context.Context, name string) error {
-	err := s.Scheduler.DeleteTask(ctx, name)
-	if err == nil {
-		s.b.hub.Forget(name)
-	}
-	return err
 }
 
 // describe fills in what a cell tells the others of itself.

@@ -114,6 +114,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		Choose:    scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
 		Open:      func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
 		Emit:      b.journal.Emit,
+		Gone:      func(task string) { b.hub.Forget(task) },
 	})
 	if err != nil {
 		return nil, err
