@@ -33,7 +33,7 @@ export function restart(spec) {
 }
 
 export function replace(i) {
-  ask({ title: `Replace ${i.app}/${i.index}`, action: 'Replace', danger: true, command: `ltc restart ${i.app} --index ${i.index}`,
+  ask({ title: `Replace ${i.app}/${i.index}`, action: 'Replace', danger: true, command: `ltc restart ${i.app}/${i.index}`,
     body: html`<p>A new container starts in place of instance ${i.index} on ${i.cell || 'no cell'}. When it is healthy, the old one stops; what is only in its memory or on its disk is lost.</p>`,
     run: async () => { await call('POST', app(i.app) + '/restart', { index: i.index }); return `${i.app}/${i.index} is replaced.`; } });
 }

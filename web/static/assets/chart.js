@@ -13,8 +13,8 @@ export function Chart({ title, now, times, series, format, max }) {
     plot.current = new uPlot({
       width: el.clientWidth || 260, height: 120, legend: { show: false }, padding: [6, 4, 0, 0],
       cursor: { y: false, points: { size: 6 } },
-      scales: { y: { range: (_, lo, hi) => [0, Math.max(hi * 1.15, max ?? 0, 0.001)] } },
-      axes: [{ ...axis, size: 22, space: 60, values: (u, ts) => ts.map((t) => { const d = new Date(t * 1000); return `${d.getHours()}:${String(d.getMinutes()).padStart(2, '0')}`; }) }, { ...axis, size: 62, space: 34, values: (u, vs) => vs.map((v) => format(v)) }],
+      scales: { x: { range: (_, lo, hi) => [Math.min(lo ?? hi, hi - 900), hi] }, y: { range: (_, lo, hi) => [0, Math.max(hi * 1.15, max ?? 0, 0.001)] } },
+      axes: [{ ...axis, size: 22, space: 60, incrs: [60, 120, 300, 600, 900, 1800], values: (u, ts) => ts.map((t) => { const d = new Date(t * 1000); return `${d.getHours()}:${String(d.getMinutes()).padStart(2, '0')}`; }) }, { ...axis, size: 62, space: 34, values: (u, vs) => vs.map((v) => format(v)) }],
       series: [{}, ...series.map((s) => ({ label: s.name, stroke: css(s.colour ?? '--accent'), width: 1.6, fill: s.fill ? css('--accent-soft') : undefined, points: { show: false } }))],
       hooks: { setCursor: [(u) => { const i = u.cursor.idx; el.title = i == null || !u.data[0].length ? '' : new Date(u.data[0][i] * 1000).toLocaleTimeString() + series.map((s, k) => `\n${s.name}: ${format(u.data[k + 1][i] ?? 0)}`).join(''); }] },
     }, [times, ...series.map((s) => s.values)], el);

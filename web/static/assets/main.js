@@ -12,6 +12,8 @@ import { Create } from './pages/create.js';
 import { Cells, Cell } from './pages/cells.js';
 import { Routes } from './pages/routes.js';
 import { Events } from './pages/events.js';
+import { Tasks, Task } from './pages/tasks.js';
+import { Schedules } from './pages/schedules.js';
 import { People } from './pages/people.js';
 
 const pages = [
@@ -22,6 +24,9 @@ const pages = [
   [/^\/cells$/, Cells],
   [/^\/cells\/(?<id>[^/]+)$/, Cell],
   [/^\/routes$/, Routes],
+  [/^\/tasks$/, Tasks],
+  [/^\/tasks\/(?<name>[^/]+)$/, Task],
+  [/^\/schedules$/, Schedules],
   [/^\/events$/, Events],
   [/^\/people$/, People],
 ];
@@ -45,7 +50,7 @@ function Side({ path }) {
     <a class="brand" href="/"><${Logo} />Lattice</a>
     <button class="menu" aria-expanded=${open} aria-controls="nav" onClick=${() => setOpen(!open)}>Menu</button>
     <nav id="nav" aria-label="Pages">
-      ${entry('/', 'Cluster')}${entry('/apps', 'Apps', s.apps.size)}
+      ${entry('/', 'Cluster')}${entry('/apps', 'Apps', s.apps.size)}${entry('/tasks', 'Tasks')}${entry('/schedules', 'Schedules')}
       ${entry('/routes', 'Routes')}${entry('/cells', 'Cells', s.cells.size)}${entry('/events', 'Events')}
       ${session.role === 'admin' && entry('/people', 'People')}
     </nav>

@@ -33,9 +33,10 @@ export function subscribe(fn) { listeners.add(fn); return () => listeners.delete
 
 // useStore shows a component anew when something changed, at most each pause.
 export function useStore(pause = 0) {
-  const [, set] = useState(0);
+  const [, set] = useState(0), version = store.version;
   useEffect(() => {
     let last = 0, timer = 0;
+    if (version !== store.version) set((n) => n + 1); // it changed before we listened
     const off = subscribe(() => {
       const due = last + pause - performance.now();
       if (due <= 0) { last = performance.now(); set((n) => n + 1); } else if (!timer) timer = setTimeout(() => { timer = 0; last = performance.now(); set((n) => n + 1); }, due);

@@ -116,3 +116,9 @@ export function usePhone() {
   useEffect(() => { const f = () => set(q.matches); q.addEventListener('change', f); return () => q.removeEventListener('change', f); }, []);
   return is;
 }
+
+// AsList shows a list that is watched, or why there is nothing to show.
+export function AsList({ list, state, empty, children }) {
+  if (!list) return state === 'connecting' ? html`<p class="muted">Loading…</p>` : html`<div class="note bad">${state === 'lost' ? 'The connection is lost. Trying again.' : state}</div>`;
+  return list.length ? children : empty;
+}
