@@ -67,8 +67,15 @@ $(MACHINE)/etc/debian_version:
 	rm -rf $(MACHINE) && mkdir -p $(MACHINE)
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nftables,iproute2,procps bookworm $(MACHINE) >build/machine/log || { tail build/machine/log; rm -rf $(MACHINE); exit 1; }
 
+# The checker of accessibility, from npm. It is not distributed with lattice.
+AXE := build/axe/package/axe.min.js
+
+$(AXE):
+	@command -v npm >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm; }
+	@mkdir -p build/axe && cd build/axe && tar xzf "$$(npm pack --silent axe-core@4.14.1)" && touch package/axe.min.js
+
 .PHONY: test-deps
-test-deps: build-deps
+test-deps: build-deps $(AXE)
 	@missing=; for p in $(TEST_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
 	@$(MAKE) --no-print-directory $(MACHINE)/etc/debian_version
@@ -108,6 +115,11 @@ bench-router: ## the router beside nginx, HAProxy, Caddy and httputil.ReversePro
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$p || exit 1; \
 	  systemctl disable --now $${p%-light} >/dev/null 2>&1 || true; done
 	$(GO) run ./internal/bench/router
+
+.PHONY: screenshots
+screenshots: test-deps build ## pictures of the dashboard's pages, into docs/screenshots
+	@mkdir -p docs/screenshots
+	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestDashboard$$' ./internal/e2e
 
 MINUTES ?= 10
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type browser struct {
 	t   *testing.T
 	ctx context.Context
 	url string // of what it looks at, without a path
+	dir string // of its own data
 
 	mu     sync.Mutex // guards what follows
 	errors []string   // of the page's scripts, and what its policy refused
@@ -48,7 +50,7 @@ func newBrowser(t *testing.T, url string) *browser {
 		chromedp.WSURLReadTimeout(60*time.Second),
 	)
 	alloc, endAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
-	b := &browser{t: t, url: url}
+	b := &browser{t: t, url: url, dir: dir}
 	ctx, end := chromedp.NewContext(alloc, chromedp.WithListener(b.listen))
 	b.ctx = ctx
 	t.Cleanup(func() {
@@ -215,6 +217,32 @@ func (b *browser) picture(name string) {
 	if err := os.WriteFile(name, png, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// memory returns how many bytes the process of the page has for itself.
+func (b *browser) memory() (most int64) {
+	b.t.Helper()
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		line, _ := os.ReadFile(f)
+		if !strings.Contains(string(line), "--type=renderer") || !strings.Contains(string(line), b.dir) {
+			continue
+		}
+		rollup, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "smaps_rollup"))
+		var private int64
+		for l := range strings.Lines(string(rollup)) {
+			var kib int64
+			if strings.HasPrefix(l, "Private_") {
+				_, _ = fmt.Sscan(strings.Fields(l)[1], &kib)
+				private += kib << 10
+			}
+		}
+		most = max(most, private)
+	}
+	if most == 0 {
+		b.t.Fatal("the process of the page was not found")
+	}
+	return most
 }
 
 // js returns a text as JavaScript has it.

@@ -30,9 +30,13 @@ func TestDashboard(t *testing.T) {
 	b.rollBack(brain)
 	b.mustHaveNoErrors()
 
+	furnish(brain)
+	b.accessible()
 	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
-		b.pictures(brain, dir)
+		b.busy(brain)
+		b.pictures(dir)
 	}
+	b.mustHaveNoErrors()
 	b.viewer(brain)
 }
 
@@ -142,25 +146,84 @@ func (b *browser) viewer(brain *host) {
 	b.until("a viewer who was removed must log in", "!!document.querySelector('.login')")
 }
 
-// pictures saves each page as README and docs show them.
-func (b *browser) pictures(brain *host, dir string) {
-	b.t.Helper()
-	for _, p := range []struct{ name, path, wait string }{
+// aPage is a page of the dashboard as the tests look at it.
+type aPage struct{ name, path, wait string }
+
+func dashboardPages() []aPage {
+	return []aPage{
 		{"cluster", "/", "Memory"}, {"apps", "/apps", "running"}, {"app", "/apps/hello", "Instances"}, {"logs", "/apps/hello/logs", "lines"},
 		{"revisions", "/apps/hello/revisions", "Revision 1"}, {"settings", "/apps/hello/settings", "Environment"}, {"create", "/create", "What to run"},
-		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"events", "/events", "app.created"}, {"people", "/people", "Nobody yet"},
-	} {
+		{"tasks", "/tasks", "succeeded"}, {"task", "/tasks/once", "Attempts"}, {"schedules", "/schedules", "nightly"},
+		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"events", "/events", "app.created"}, {"people", "/people", "ann"},
+	}
+}
+
+// furnish makes something to see on each page.
+func furnish(brain *host) {
+	brain.ltc("run", "lattice/hello", "--name", "once", "--", "/bin/hello", "task")
+	brain.ltc("schedule", "nightly", "30 3 * * *", "lattice/hello", "--", "/bin/hello", "task")
+	brain.ltc("user", "add", "ann", "--role", "viewer")
+}
+
+// axe is the accessibility checker; `make test-deps` puts it there.
+const axe = "../../build/axe/package/axe.min.js"
+
+// accessible fails the test for each serious finding on a page, in both colours.
+func (b *browser) accessible() {
+	b.t.Helper()
+	script, err := os.ReadFile(axe)
+	if err != nil {
+		b.t.Fatalf("%v: run `make test-deps`", err)
+	}
+	const run = `axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'], resultTypes: ['violations']}).then((r) =>
+		r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.help + ': ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + ' ' + (n.any[0]?.message ?? '')).join(' | ')))`
+	for _, colours := range []string{"light", "dark"} {
+		b.look(1440, 900, colours)
+		for _, p := range dashboardPages() {
+			b.open(p.path)
+			b.see(p.wait)
+			eval[bool](b, "(() => {"+string(script)+"\n})(); true")
+			for _, finding := range eval[[]string](b, run) {
+				b.t.Errorf("%s, %s: %s", p.name, colours, finding)
+			}
+		}
+	}
+	b.look(1440, 900, "light")
+}
+
+// busy gives the charts something to show.
+func (b *browser) busy(brain *host) {
+	brain.ltc("create", "api", "lattice/hello", "-i", "3", "-e", "LEVEL=debug")
+	brain.ltc("create", "worker", "lattice/hello", "-i", "2", "--no-routes")
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // pictures need a history
+		for _, name := range []string{"hello", "api"} {
+			brain.mustGet(name+"."+domain, "/")
+		}
+	}
+}
+
+// pictures saves each page as README and docs show them.
+func (b *browser) pictures(dir string) {
+	b.t.Helper()
+	for _, p := range dashboardPages() {
 		for _, v := range []struct {
 			kind          string
 			width, height int
 			colours       string
-		}{{"light", 1440, 900, "light"}, {"dark", 1440, 900, "dark"}, {"tablet", 768, 1024, "light"}, {"phone", 390, 844, "light"}} {
+		}{{"light", 1280, 800, "light"}, {"dark", 1280, 800, "dark"}, {"phone", 390, 844, "light"}} {
 			b.look(v.width, v.height, v.colours)
 			b.open(p.path)
 			b.see(p.wait)
-			b.until("charts are drawn", "document.fonts.ready && !document.querySelector('.boot')")
+			b.drawn()
 			b.picture(filepath.Join(dir, p.name+"-"+v.kind+".png"))
 		}
 	}
 	b.look(1440, 900, "light")
+}
+
+// drawn waits until the page has drawn what it was told.
+func (b *browser) drawn() {
+	b.t.Helper()
+	b.until("the page is live", "document.querySelector('.live')?.textContent === 'Live'")
+	eval[bool](b, "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 }
