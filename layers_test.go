@@ -22,7 +22,7 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/install internal/selftest internal/story internal/manifest internal/compose",
+		"cli":           "api app cli/tui internal/node internal/config internal/install internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
@@ -36,6 +36,7 @@ func mayImport() map[string]string {
 		"app":       "",
 		"api":       "app",
 		"scheduler": "app",
+		"scheduler/simulate": "app scheduler",
 		"store":     "app",
 		"cluster":   "app",
 		"router":    "app router/wire",

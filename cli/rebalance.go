@@ -23,9 +23,9 @@ goes on after this command has ended.
 
 A brain with --rebalance does this by itself after a cell has joined, one
 instance at a time.`,
-		Example: `  ltc rebalance --dry-run
-  ltc rebalance --max-in-flight 10
-  ltc rebalance --stop`,
+		Example: st.name + " rebalance --dry-run\n" +
+			st.name + " rebalance --max-in-flight 10\n" +
+			st.name + " rebalance --stop",
 		Args: args(0, 0, ""),
 	}
 	var dryRun, stop bool

@@ -259,10 +259,12 @@ func (c *choice) nextLevel(level int32, need room) (next int32, found bool) {
 	return next, found
 }
 
-// bestOf returns the best cell of the zones with so many instances, or nil.
+// bestOf returns the best cell of the zones with so many instances, of equally
+// good ones that in the zone with the fewest containers, or nil.
 func (c *choice) bestOf(level int32, need room) *host {
 	var best *host
 	var lowest uint64
+	fewest := 0
 	for z, t := range c.view.trees {
 		if t == nil || c.inZone[z] != level {
 			continue
@@ -271,12 +273,12 @@ func (c *choice) bestOf(level int32, need room) *host {
 		if h == nil {
 			continue
 		}
-		key := t.nodes[c.view.leaves[h.at]].key
+		key, containers := t.nodes[c.view.leaves[h.at]].key, c.fleet.zones[z].containers
 		if c.fleet.Pack {
-			key = uint64(c.fleet.zones[z].containers) // cells come in order, zones evenly
+			key = 0 // one cell after the other, but zones evenly
 		}
-		if best == nil || key < lowest {
-			best, lowest = h, key
+		if best == nil || key < lowest || key == lowest && containers < fewest {
+			best, lowest, fewest = h, key, containers
 		}
 	}
 	return best

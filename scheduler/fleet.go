@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -9,9 +10,10 @@ import (
 
 const (
 	whole = 1 << 20 // the load of a cell that is full
-	// startWeight is what an instance that is starting adds to the load of a
-	// cell of middling size, as Diego has it.
-	startWeight = whole / 4
+	// startWeight is how many times more an instance weighs while it is starting:
+	// so much that what comes at the same time is spread evenly, however empty
+	// some cells are. Diego adds the same for each, whatever its size.
+	startWeight = 32
 )
 
 // fleet is the cells with what is booked on them.
@@ -37,17 +39,17 @@ type host struct {
 	at       int // in fleet.cells
 	zone     int // in fleet.zones
 	starting int
+	coming   app.Resources // what of Used is of instances that are starting
 	tasks    int
-	moving   int    // instances that are leaving because the cell is draining
-	start    uint64 // the load of an instance that is starting
+	moving   int // instances that are leaving because the cell is draining
 }
 
 // A booking is room that is taken on a cell for as long as a plan is made.
 type booking struct {
-	h       *host
-	need    app.Resources
-	starts  int
-	isTasks int
+	h      *host
+	need   app.Resources
+	starts bool
+	task   bool
 }
 
 func newFleet(cells []app.Cell, o Options) *fleet {
@@ -59,18 +61,14 @@ func newFleet(cells []app.Cell, o Options) *fleet {
 		f.byID[c.ID] = h
 	}
 	slices.SortFunc(f.cells, func(a, b *host) int { return strings.Compare(a.ID, b.ID) })
-	memory := 0
 	for i, h := range f.cells {
 		h.at = i
-		memory += h.Capacity.MemoryMB
 		f.zones = append(f.zones, zone{name: h.Zone})
 	}
 	slices.SortFunc(f.zones, func(a, b zone) int { return strings.Compare(a.name, b.name) })
 	f.zones = slices.Compact(f.zones)
 	for _, h := range f.cells {
 		h.zone, _ = slices.BinarySearchFunc(f.zones, h.Zone, func(z zone, name string) int { return strings.Compare(z.name, name) })
-		// A start is a smaller thing for a larger cell.
-		h.start = startWeight * uint64(memory) / uint64(max(1, h.Capacity.MemoryMB)*len(f.cells))
 	}
 	f.choice = newChoice(f)
 	return f
@@ -83,23 +81,31 @@ func needs(a *app.App) app.Resources {
 
 // book takes room, or gives it back if times is -1.
 func (f *fleet) book(h *host, need app.Resources, times int) {
-	h.Used.MemoryMB += times * need.MemoryMB
-	h.Used.DiskMB += times * need.DiskMB
-	h.Used.CPUMilli += times * need.CPUMilli
-	h.Used.Containers += times * need.Containers
+	add(&h.Used, need, times)
 	f.zones[h.zone].containers += times * need.Containers
 }
 
-func (f *fleet) begin(h *host, times int) {
+// begin counts an instance that is starting, or doesn't any more if times is -1.
+func (f *fleet) begin(h *host, need app.Resources, times int) {
+	add(&h.coming, need, times)
 	h.starting += times
 	f.starting += times
+}
+
+func add(to *app.Resources, r app.Resources, times int) {
+	to.MemoryMB += times * r.MemoryMB
+	to.DiskMB += times * r.DiskMB
+	to.CPUMilli += times * r.CPUMilli
+	to.Containers += times * r.Containers
 }
 
 // try takes room until undo.
 func (f *fleet) try(b booking) {
 	f.book(b.h, b.need, 1)
-	f.begin(b.h, b.starts)
-	b.h.tasks += b.isTasks
+	if b.starts {
+		f.begin(b.h, b.need, 1)
+	}
+	b.h.tasks += toInt(b.task)
 	f.journal = append(f.journal, b)
 }
 
@@ -107,8 +113,10 @@ func (f *fleet) try(b booking) {
 func (f *fleet) undo() {
 	for _, b := range f.journal {
 		f.book(b.h, b.need, -1)
-		f.begin(b.h, -b.starts)
-		b.h.tasks -= b.isTasks
+		if b.starts {
+			f.begin(b.h, b.need, -1)
+		}
+		b.h.tasks -= toInt(b.task)
 	}
 	f.journal = f.journal[:0]
 }
@@ -125,15 +133,20 @@ func (f *fleet) load(h *host) uint64 {
 	if f.Pack {
 		return uint64(h.at) // the first cell that has room
 	}
-	return h.share() + uint64(h.starting)*h.start
+	return h.share(&h.Used) + startWeight*h.share(&h.coming)
 }
 
-// share is the mean share of what is booked, of whole.
-func (h *host) share() uint64 {
-	of := func(used, all int) uint64 { return uint64(max(0, used)) * whole / uint64(max(1, all)) }
-	u, c := &h.Used, &h.Capacity
-	return (of(u.MemoryMB, c.MemoryMB) + of(u.DiskMB, c.DiskMB) + of(u.CPUMilli, c.CPUMilli) + of(u.Containers, c.Containers)) / 4
+// share is the root mean square of the shares that u is of the cell's resources,
+// of whole: what is short counts more than what there is plenty of.
+func (h *host) share(u *app.Resources) uint64 {
+	of := func(used, all int) float64 { return float64(used) / float64(max(1, all)) }
+	c := &h.Capacity
+	memory, disk, cpu, slots := of(u.MemoryMB, c.MemoryMB), of(u.DiskMB, c.DiskMB), of(u.CPUMilli, c.CPUMilli), of(u.Containers, c.Containers)
+	return uint64(whole * math.Sqrt((memory*memory+disk*disk+cpu*cpu+slots*slots)/4))
 }
+
+// full is the share of what is booked.
+func (h *host) full() uint64 { return h.share(&h.Used) }
 
 // free returns what h has left, its slots being bounded by how many instances
 // may be starting on it.

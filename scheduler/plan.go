@@ -107,8 +107,9 @@ type Turn struct {
 // Of the alive cells with room that the app's rules admit it takes the zone
 // with the fewest instances of the app, then the cell with the fewest, then the
 // one with the most preferred labels, then the least loaded (mean of memory,
-// disk, cpu and container share, and a quarter for each instance that is
-// starting), then the lowest ID; an image that is there already outweighs 3 %
+// disk, cpu and container share, instances that are starting counting 33 times),
+// then that in the zone with
+// the fewest containers, then the lowest ID; an image that is there already outweighs 3 %
 // of load. Missing instances come before replacements, the first instance of
 // every app before tasks, these before any second one, larger before smaller.
 // Equal input in any order gives equal output.

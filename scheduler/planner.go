@@ -120,7 +120,9 @@ func (p *Planner) book(g *group) {
 				need = needs(spec)
 			}
 			p.fleet.book(h, need, 1)
-			p.fleet.begin(h, toInt(x.Starting))
+			if x.Starting {
+				p.fleet.begin(h, need, 1)
+			}
 		}
 		g.hosts, g.took = append(g.hosts, h), append(g.took, need)
 	}
@@ -130,7 +132,9 @@ func (p *Planner) unbook(g *group) {
 	for i, h := range g.hosts {
 		if h != nil {
 			p.fleet.book(h, g.took[i], -1)
-			p.fleet.begin(h, -toInt(g.placed[i].Starting))
+			if g.placed[i].Starting {
+				p.fleet.begin(h, g.took[i], -1)
+			}
 		}
 	}
 	g.hosts = g.hosts[:0]
@@ -257,7 +261,7 @@ func (p *Planner) placeOne(w wish) {
 		p.d.Refused = append(p.d.Refused, Refusal{App: w.spec.Name, Index: w.index, Waits: r.waits, Reason: r.reason})
 		return
 	}
-	p.fleet.try(booking{h: h, need: needs(w.spec), starts: 1})
+	p.fleet.try(booking{h: h, need: needs(w.spec), starts: true})
 	p.fleet.take(h)
 	w.group.added = append(w.group.added, h)
 	p.d.Start = append(p.d.Start, app.Placement{App: w.spec.Name, Index: w.index, Cell: h.ID, Revision: w.spec.Revision})

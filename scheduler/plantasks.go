@@ -16,7 +16,7 @@ func (p *Planner) bookTasks(tasks []Task) []*Task {
 		case t.Cell == "":
 			waiting = append(waiting, t)
 		case p.fleet.byID[t.Cell] != nil:
-			p.fleet.try(booking{h: p.fleet.byID[t.Cell], need: needs(t.Spec), starts: toInt(t.Starting), isTasks: 1})
+			p.fleet.try(booking{h: p.fleet.byID[t.Cell], need: needs(t.Spec), starts: t.Starting, task: true})
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *Task) int {
@@ -47,7 +47,7 @@ func (p *Planner) placeTask(t *Task) {
 		p.d.Refused = append(p.d.Refused, Refusal{Task: t.Name, Waits: r.waits, Reason: r.reason})
 		return
 	}
-	p.fleet.try(booking{h: h, need: needs(t.Spec), starts: 1, isTasks: 1})
+	p.fleet.try(booking{h: h, need: needs(t.Spec), starts: true, task: true})
 	p.fleet.take(h)
 	p.d.Tasks = append(p.d.Tasks, TaskPlacement{Name: t.Name, Cell: h.ID})
 }

@@ -12,13 +12,13 @@ import (
 
 // slack is how much fuller the one of two cells must be for an instance to move
 // to the other.
-const slack = whole / 20
+const slack = whole / 50
 
 // Rebalance returns what should move, most important first, as if each move was
 // made before the next: instances whose rules don't admit their cell, or that
 // are not spread as they would be if they were placed now; then, unless cells
 // are to be packed, from the fullest cells to the emptiest, until no move makes
-// a difference of more than 5 %. It moves only healthy instances of apps that
+// a difference of more than 2 %. It moves only healthy instances of apps that
 // aren't changing, and at most so many; 0 is any number.
 func Rebalance(facts Facts, most int) []app.Move {
 	p := newPlannerOf(facts)
@@ -120,11 +120,11 @@ func (b *balancer) better(g *group, x *Placed) (to *host, why string) {
 // level moves instances from the fullest cells to emptier ones.
 func (b *balancer) level() {
 	cells := slices.DeleteFunc(slices.Clone(b.fleet.cells), func(h *host) bool { return !h.open() })
-	byShare := func(x, y *host) int { return cmp.Or(cmp.Compare(x.share(), y.share()), cmp.Compare(x.at, y.at)) }
+	byShare := func(x, y *host) int { return cmp.Or(cmp.Compare(x.full(), y.full()), cmp.Compare(x.at, y.at)) }
 	for len(cells) > 1 && len(b.moves) < b.most {
 		slices.SortFunc(cells, byShare)
 		from := cells[len(cells)-1]
-		if from.share() < cells[0].share()+slack {
+		if from.full() < cells[0].full()+slack {
 			return
 		}
 		if !b.relieve(from) {
@@ -140,7 +140,7 @@ func (b *balancer) relieve(from *host) bool {
 	slices.SortFunc(on, func(x, y *Placed) int {
 		return cmp.Or(cmp.Compare(b.spec(b.of[y], y.Revision).MemoryMB, b.spec(b.of[x], x.Revision).MemoryMB), strings.Compare(x.App, y.App), cmp.Compare(x.Index, y.Index))
 	})
-	before := from.share()
+	before := from.full()
 	for _, x := range on {
 		g := b.of[x]
 		to := b.emptier(g, x)
@@ -149,11 +149,11 @@ func (b *balancer) relieve(from *host) bool {
 		}
 		need := needs(b.spec(g, x.Revision))
 		b.fleet.book(to, need, 1)
-		after := to.share()
+		after := to.full()
 		b.fleet.book(to, need, -1)
 		if after+slack <= before {
 			i, _ := slices.BinarySearchFunc(g.placed, x.Index, func(p Placed, index int) int { return cmp.Compare(p.Index, index) })
-			b.move(g, i, to, fmt.Sprintf("%s is %d %% full, %s %d %%", from.ID, before*100/whole, to.ID, to.share()*100/whole))
+			b.move(g, i, to, fmt.Sprintf("%s is %d %% full, %s %d %%", from.ID, before*100/whole, to.ID, to.full()*100/whole))
 			return true
 		}
 	}

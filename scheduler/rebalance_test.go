@@ -43,7 +43,7 @@ func TestRebalance(t *testing.T) {
 		{"one app on one cell", apps(web(2)), have(on(0, "a"), on(1, "a")), cells(a, b), "web/0 a→b"},
 		{"a zone without any", apps(web(2)), have(on(0, "a"), on(1, "b")), cells(a, b, roomy("c", "z2")), "web/0 a→c"},
 		{"apps of one instance", apps(solo("x", 512), solo("y", 256), solo("z", 256)), have(placed("x", 0, "a"), placed("y", 0, "a"), placed("z", 0, "a")), cells(a, b), "x/0 a→b"},
-		{"not for little", apps(solo("x", 64), solo("y", 64)), have(placed("x", 0, "a"), placed("y", 0, "a")), cells(a, b), ""},
+		{"not for little", apps(solo("x", 24), solo("y", 24)), have(placed("x", 0, "a"), placed("y", 0, "a")), cells(a, b), ""},
 		{"rules first", apps(gpu), have(on(0, "a")), cells(a, labelled), "web/0 a→b"},
 		{"one per cell", apps(single), have(on(0, "a"), on(1, "a")), cells(a, b), "web/0 a→b"},
 		{"no room", apps(web(2)), have(on(0, "a"), on(1, "a")), cells(a, cell("b", 99)), ""},
