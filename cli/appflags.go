@@ -149,13 +149,13 @@ func (f *appFlags) unchecked(name, image string, command []string) (app.App, err
 		return app.App{}, err
 	}
 	var err error
-	a.Env, err = f.environment()
+	a.Env, err = f.variables()
 	return a, err
 }
 
-// environment returns the variables of the file and, going before them, of the
+// variables returns the variables of the file and, going before them, of the
 // flags.
-func (f *appFlags) environment() (map[string]string, error) {
+func (f *appFlags) variables() (map[string]string, error) {
 	env := map[string]string{}
 	if f.envFile != "" {
 		text, err := readSmallFile(f.envFile)

@@ -100,6 +100,7 @@ func newRoot(st *streams) *cobra.Command {
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
 		newExplain(st), newTest(st), newSimulate(st), newVersion(st), newCompletion(st), newDocs(st),
 	)
+	root.AddCommand(fileCommands(st)...)
 	root.SetHelpCommand(newHelp())
 	completeNames(root)
 	return root

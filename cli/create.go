@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 func newCreate(st *streams) *cobra.Command {
 	var f appFlags
 	var w waitFlags
+	var files fileFlags
 	cmd := &cobra.Command{
 		Use:     "create APP IMAGE [-- COMMAND ARGS…]",
 		Aliases: []string{"cr"},
@@ -23,19 +25,29 @@ func newCreate(st *streams) *cobra.Command {
 		Long: `Run an image as an app, and wait until it answers.
 
 IMAGE is a reference as Docker writes it, or a bundled image such as
-lattice/hello. A command after -- replaces the image's own.`,
+lattice/hello. A command after -- replaces the image's own. With -f a file says
+all that; 'apply' creates and updates by files.`,
 		Example: st.name + " create hello lattice/hello\n" +
 			st.name + " create web nginx -i 3 -m 256M -p 80 -R www.example.com -R web/static:80\n" +
-			st.name + " create worker registry:5000/me/worker:v2 --no-monitor --no-routes -e QUEUE=jobs -- worker --fast",
+			st.name + " create worker registry:5000/me/worker:v2 --no-monitor --no-routes -e QUEUE=jobs -- worker --fast\n" +
+			st.name + " create -f web.yaml",
 		DisableFlagsInUseLine: true,
 		Args:                  createArgs,
 	}
 	f.register(cmd)
 	w.register(cmd)
+	files.register(cmd)
 	dry, out := dryRunFlag(cmd), formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := cmp.Or(f.conflict(cmd), w.check(cmd)); err != nil {
 			return err
+		}
+		c := creation{st: st, wait: w, dry: *dry, out: *out}
+		if len(files.paths) > 0 {
+			if err := alone(cmd, "file", "skip-unsupported", "timeout", "no-wait", "dry-run", "output"); err != nil {
+				return err
+			}
+			return c.all(cmd.Context(), files)
 		}
 		a, err := f.build(args[0], args[1], args[2:])
 		if err != nil {
@@ -44,37 +56,72 @@ lattice/hello. A command after -- replaces the image's own.`,
 		if f.root {
 			st.warn("--run-as-root is deprecated: use --user root")
 		}
-		b, err := connect()
-		if err != nil {
+		if c.brain, err = connect(); err != nil {
 			return err
 		}
-		if *dry {
-			r, err := b.RehearseCreate(cmd.Context(), a)
-			if err != nil {
-				return fmt.Errorf("create %s: %w", args[0], err)
-			}
-			return st.rehearsed(*out, r)
-		}
-		if a, err = b.CreateApp(cmd.Context(), a); err != nil {
-			return fmt.Errorf("create %s: %w", args[0], err)
-		}
-		st.note("Creating %s: %s of %s, %s memory each", a.Name, instancesText(a.Instances), a.Image, limitText(a.MemoryMB))
-		if w.noWait {
-			st.note("'%s status %s' shows how it comes up.", st.name, a.Name)
-			return nil
-		}
-		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout, since: a.CreatedAt}
-		s, err := wait.run(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if *out != asTable {
-			return out.encode(st.out, hideEnv(s))
-		}
-		st.created(s)
-		return nil
+		return c.run(cmd.Context(), a)
 	}
 	return cmd
+}
+
+// A creation is how an app is created.
+type creation struct {
+	st    *streams
+	brain brain
+	wait  waitFlags
+	dry   bool
+	out   format
+}
+
+// all creates the apps of files, each after those it needs.
+func (c creation) all(ctx context.Context, files fileFlags) (err error) {
+	d, err := files.read(ctx, c.st)
+	if err != nil {
+		return err
+	}
+	if c.brain, err = connect(); err != nil {
+		return err
+	}
+	for _, s := range d.specs {
+		if err := fillUnset(&s.App, s.Unset, app.App{}, environment()); err != nil {
+			return fail(exitSyntax, err)
+		}
+		if err := c.run(ctx, s.App); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run creates an app and waits until it answers, or tells what would happen.
+func (c creation) run(ctx context.Context, a app.App) error {
+	name := a.Name
+	if c.dry {
+		r, err := c.brain.RehearseCreate(ctx, a)
+		if err != nil {
+			return fmt.Errorf("create %s: %w", name, err)
+		}
+		return c.st.rehearsed(c.out, r)
+	}
+	a, err := c.brain.CreateApp(ctx, a)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", name, err)
+	}
+	c.st.note("Creating %s: %s of %s, %s memory each", a.Name, instancesText(a.Instances), a.Image, limitText(a.MemoryMB))
+	if c.wait.noWait {
+		c.st.note("'%s status %s' shows how it comes up.", c.st.name, a.Name)
+		return nil
+	}
+	w := waiter{st: c.st, brain: c.brain, app: a.Name, timeout: c.wait.timeout, since: a.CreatedAt}
+	s, err := w.run(ctx)
+	if err != nil {
+		return err
+	}
+	if c.out != asTable {
+		return c.out.encode(c.st.out, hideEnv(s))
+	}
+	c.st.created(s)
+	return nil
 }
 
 // createArgs checks that all but APP and IMAGE comes after --.
@@ -83,9 +130,13 @@ func createArgs(cmd *cobra.Command, got []string) error {
 	if before < 0 {
 		before = len(got)
 	}
+	byFile := cmd.Flags().Changed("file")
 	switch {
+	case byFile && len(got) > 0:
+		return usage(cmd, "create takes no argument beside -f, got %q", got[0])
+	case byFile:
 	case before < 2:
-		return usage(cmd, "create needs APP and IMAGE")
+		return usage(cmd, "create needs APP and IMAGE, or -f FILE")
 	case before > 2:
 		return usage(cmd, "create takes only APP and IMAGE, got also %q: '--' is required before the start command", got[2])
 	}

@@ -86,6 +86,9 @@ func updateArgs(cmd *cobra.Command, got []string) error {
 func alone(cmd *cobra.Command, flag string, with ...string) error {
 	var err error
 	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if cmd.InheritedFlags().Lookup(f.Name) != nil {
+			return
+		}
 		for _, name := range append(with, flag) {
 			if f.Name == name {
 				return

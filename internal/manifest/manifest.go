@@ -142,3 +142,9 @@ func nulls(node *yaml.Node, key string) []string {
 	slices.Sort(names)
 	return names
 }
+
+// IsCompose reports whether a file is one for Compose.
+func IsCompose(data []byte) bool {
+	docs, err := documents(data)
+	return err == nil && slices.ContainsFunc(docs, func(n *yaml.Node) bool { return Has(n, "services") || Has(n, "include") })
+}
