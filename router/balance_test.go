@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -162,6 +163,36 @@ func FuzzCredentials(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if name, password, ok := credentials(text); !ok && name+password != "" {
 			t.Errorf("%q: no credentials, but %q", text, name)
+		}
+	})
+}
+
+// FuzzForwarded holds that a client never is who it says itself.
+func FuzzForwarded(f *testing.F) {
+	f.Add("5.6.7.8, 10.0.0.2")
+	f.Add("[::1]:80,,  ,1.2.3.4:5")
+	r := New(Options{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	f.Fuzz(func(t *testing.T, text string) {
+		liar := netip.MustParseAddr("1.2.3.4")
+		if got := r.theClient(liar, []string{text}); got != liar {
+			t.Errorf("%q: nobody trusted is taken for %v", text, got)
+		}
+		proxy := netip.MustParseAddr("10.0.0.1")
+		if got := r.theClient(proxy, []string{text, "5.6.7.8"}); got.String() != "5.6.7.8" {
+			t.Errorf("%q: who asked the proxy is taken for %v", text, got)
+		}
+	})
+}
+
+// FuzzCookie holds that net/http finds no other value for a cookie.
+func FuzzCookie(f *testing.F) {
+	f.Add("x=y; at=1; at=2")
+	f.Add(` at="1" ;at`)
+	f.Fuzz(func(t *testing.T, header string) {
+		req := &http.Request{Header: http.Header{"Cookie": {header}}}
+		got := cookie(httpCaller{&exchange{in: req}}, "at")
+		if c, err := req.Cookie("at"); err == nil && got == "" && c.Value != "" {
+			t.Errorf("%q: not found, net/http has %q", header, c.Value)
 		}
 	})
 }

@@ -101,5 +101,8 @@ func credentials(authorization string) (name, password string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
-	return strings.Cut(string(text), ":")
+	if name, password, ok = strings.Cut(string(text), ":"); !ok {
+		return "", "", false
+	}
+	return name, password, true
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -342,16 +343,17 @@ func callGRPC(t *testing.T, options string, https bool) {
 }
 
 func TestH2CToTheApp(t *testing.T) {
-	s := backend(t, "", nil)
-	s.Config.Protocols = new(http.Protocols)
-	s.Config.Protocols.SetHTTP1(true)
-	s.Config.Protocols.SetUnencryptedHTTP2(true)
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
 		io.Copy(w, req.Body)
 		io.WriteString(w, req.Proto)
 		w.Header().Set("X-Sum", "7")
-	})
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 	for options, want := range map[string]string{"protocol=h2c": "HTTP/2.0", "protocol=http1": "HTTP/1.1", "protocol=auto": "HTTP/1.1"} {
 		_, client := routing(t, withOptions(t, options, addr(s)))
 		for range 2 {
