@@ -22,13 +22,14 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/install internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate",
+		"cli":           "api app cli/tui internal/node internal/config internal/install internal/doctor internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
 
 		"internal/selftest": "api app",
 		"internal/story":    "app",
+		"internal/doctor":   "app",
 
 		"internal/bench/start":  "api app",
 		"internal/bench/router": "app router",

@@ -38,6 +38,8 @@ func (s *server) routes() []route {
 		{http.MethodDelete, v1 + "/apps/:name", RoleUser, s.removeApp},
 		{http.MethodGet, v1 + "/apps/:name/logs", roleReader, s.showLogs},
 		{http.MethodGet, v1 + "/events", roleReader, s.showEvents},
+		{http.MethodGet, v1 + "/doctor", roleReader, s.diagnose},
+		{http.MethodGet, v1 + "/support", RoleUser, s.support},
 		{http.MethodPost, v1 + "/tasks", RoleUser, s.createTask},
 		{http.MethodGet, v1 + "/tasks", roleReader, s.listTasks},
 		{http.MethodGet, v1 + "/tasks/:name", roleReader, s.showTask},

@@ -30,6 +30,7 @@ type ServerConfig struct {
 	Tasks Tasks
 
 	Events Events // the journal
+	Doctor Doctor
 
 	// Done ends the streams, which otherwise last as long as their clients.
 	// http.Server.Shutdown waits for them, so give it what ends Done by

@@ -110,6 +110,7 @@ type Report struct {
 	Instances []Instance   `json:"instances"`
 	Strays    []Assignment `json:"strays,omitempty"` // what the cell knows of its strays, so that a brain can adopt them
 	Images    []string     `json:"images,omitempty"` // names of some that need not be pulled
+	Vitals    *Vitals      `json:"vitals,omitempty"` // nil: the cell is of a version that doesn't tell
 }
 
 // CellState is how the brain sees a cell.
@@ -132,7 +133,8 @@ type Cell struct {
 	Draining bool              `json:"draining,omitempty"` // gets no work, and its instances are moved away
 	Version  string            `json:"version"`
 	Capacity Resources         `json:"capacity"`
-	Used     Resources         `json:"used"` // by placements; the brain fills it in
+	Used     Resources         `json:"used"`             // by placements; the brain fills it in
+	Vitals   *Vitals           `json:"vitals,omitempty"` // as last reported; nil: not yet
 }
 
 // Resources of a cell or of an instance.

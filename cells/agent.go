@@ -36,6 +36,8 @@ type Config struct {
 	// LogEnd, when not nil, returns the Seq of the last line of a container
 	// that was removed, 0 if that is unknown.
 	LogEnd func(guid string) uint64
+	// Vitals, when not nil, returns how the host is. It must be quick.
+	Vitals func() app.Vitals
 	Log    *slog.Logger
 }
 

@@ -33,7 +33,7 @@ func (a *Agent) report(ctx context.Context) {
 		case <-tick.C:
 		}
 		start := time.Now()
-		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances(), Strays: a.strays(), Images: a.someImages()})
+		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances(), Strays: a.strays(), Images: a.someImages(), Vitals: a.vitals()})
 		if err != nil && ctx.Err() == nil {
 			a.cfg.Log.Debug("report not delivered", "err", err)
 			wait.sleep(ctx)
@@ -43,6 +43,16 @@ func (a *Agent) report(ctx context.Context) {
 		wait.reset()
 		sleep(ctx, mute(time.Since(start)))
 	}
+}
+
+// vitals returns how the host is.
+func (a *Agent) vitals() *app.Vitals {
+	if a.cfg.Vitals == nil {
+		return nil
+	}
+	v := a.cfg.Vitals()
+	v.At = time.Now().UTC()
+	return &v
 }
 
 // Instances returns what the cell runs, by app and index.

@@ -43,6 +43,7 @@ type fakeBrain struct {
 	playing   sync.WaitGroup
 	stop      chan struct{}
 	journal   *events.Journal
+	findings  []app.Finding
 }
 
 // A step is what happens at one moment.
@@ -74,7 +75,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 		Apps: b, Cells: b, Logs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n"},
-		Log:  slog.New(slog.DiscardHandler), Events: b.journal,
+		Log:  slog.New(slog.DiscardHandler), Events: b.journal, Doctor: b,
 	}))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -118,6 +119,7 @@ func (b *fakeBrain) load(r io.Reader) error {
 		Strays    []app.Instance `json:"strays"`
 		Revisions []app.Revision `json:"revisions"`
 		Events    []app.Event    `json:"events"`
+		Findings  []app.Finding  `json:"findings"`
 	}
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
@@ -148,6 +150,7 @@ func (b *fakeBrain) load(r io.Reader) error {
 	for _, l := range script.Lines {
 		b.addLine(l.App, l)
 	}
+	b.findings = script.Findings
 	for _, e := range script.Events {
 		b.journal.Emit(e)
 	}
@@ -305,6 +308,16 @@ func (b *fakeBrain) Scale(_ context.Context, name string, n int) (app.App, error
 	b.touch()
 	b.play("scale", name)
 	return now.App, nil
+}
+
+func (b *fakeBrain) Diagnose(context.Context) []app.Finding {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.findings
+}
+
+func (b *fakeBrain) Support(context.Context) (map[string][]byte, error) {
+	return map[string][]byte{"lattice.log": []byte("level=INFO msg=started token=" + testToken + "\n"), "goroutines.txt": []byte("goroutine profile: total 1\n")}, nil
 }
 
 // rehearsal has the instances of a on cell-1, but those beyond the tenth.

@@ -98,7 +98,7 @@ func newRoot(st *streams) *cobra.Command {
 		newSchedule(st), newSchedules(st), newUnschedule(st),
 		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
-		newExplain(st), newTest(st), newSimulate(st), newVersion(st), newCompletion(st), newDocs(st),
+		newExplain(st), newDoctor(st), newSupportBundle(st), newTest(st), newSimulate(st), newVersion(st), newCompletion(st), newDocs(st),
 	)
 	root.AddCommand(fileCommands(st)...)
 	root.SetHelpCommand(newHelp())

@@ -31,6 +31,7 @@ type Hub struct {
 	rings   map[string]*ring
 	cursors cursors
 	bytes   int64   // in all rings
+	lost    uint64  // lines that stand for others which were dropped
 	dirty   []*ring // have news for those who wait
 }
 
@@ -79,6 +80,13 @@ func (h *Hub) Append(lines []app.LogLine) {
 		h.shrink()
 	}
 	h.wake()
+}
+
+// Lost returns how often lines are missing in what the Hub was given.
+func (h *Hub) Lost() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
 }
 
 // Cursors returns the Seq of the last line it has of each of guids; of those

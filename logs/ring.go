@@ -107,6 +107,9 @@ func (h *Hub) push(r *ring, l app.LogLine) {
 	}
 	r.push(l)
 	h.bytes += size
+	if l.IsLoss() {
+		h.lost++
+	}
 	if !r.dirty && r.changed != nil {
 		r.dirty = true
 		h.dirty = append(h.dirty, r)

@@ -25,6 +25,7 @@ func (s *Scheduler) Report(r app.Report) error {
 	before, heard := s.reports[r.Cell]
 	s.emit(s.teller.tell(before.Instances, r.Instances, func(id string) bool { return s.fresh(id, heard) }, time.Now()))
 	before.Cell = r.Cell
+	r.Vitals = judged(r.Vitals, time.Now())
 	s.reports[r.Cell] = r
 	s.forgetDiscarded(r)
 	s.announce()
@@ -32,6 +33,20 @@ func (s *Scheduler) Report(r app.Report) error {
 		s.plan()
 	}
 	return nil
+}
+
+// judged compares the clock of a cell with ours. It is coarse, so that what
+// hardly changes is no news.
+func judged(v *app.Vitals, now time.Time) *app.Vitals {
+	if v == nil {
+		return nil
+	}
+	w := *v
+	if !w.At.IsZero() {
+		w.Ahead = app.Duration(w.At.Sub(now).Round(500 * time.Millisecond))
+	}
+	w.At, w.DiskFreeMB, w.FilesFree = time.Time{}, w.DiskFreeMB/100*100, w.FilesFree/1000*1000
+	return &w
 }
 
 // fresh reports whether an instance that its cell reports for the first time

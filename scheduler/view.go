@@ -139,7 +139,7 @@ func (s *Scheduler) Cells() []app.Cell {
 	cells := make([]app.Cell, 0, len(s.seen))
 	for _, id := range slices.Sorted(maps.Keys(s.seen)) {
 		c := s.seen[id]
-		c.Used, c.Draining = booked[id], s.orders[id].Draining
+		c.Used, c.Draining, c.Vitals = booked[id], s.orders[id].Draining, s.reports[id].Vitals
 		cells = append(cells, c)
 	}
 	return cells

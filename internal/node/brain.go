@@ -45,6 +45,7 @@ type brain struct {
 	sched   *scheduler.Scheduler
 	hub     *logs.Hub
 	journal *events.Journal
+	recent  *recentLog
 	router  *router.Router
 	members *cluster.Cluster
 
@@ -289,7 +290,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 		Handler: api.NewServer(api.ServerConfig{
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
 			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID()},
-			Events: b.journal, Log: log, Done: streams,
+			Events: b.journal, Doctor: patient{b}, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),

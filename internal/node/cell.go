@@ -92,7 +92,7 @@ func (c *cell) connect(s *stay) (err error) {
 	}
 	c.agent = cells.New(cells.Config{
 		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net,
-		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Log: c.log.With("part", "agent"),
+		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Vitals: c.vitals, Log: c.log.With("part", "agent"),
 	})
 	return nil
 }

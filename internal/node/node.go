@@ -52,10 +52,12 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 		return err
 	}
 	defer release()
+	log, recent := remember(log)
 	b, err := openBrain(cfg.Brain, cfg.Cell.ID, version, log)
 	if err != nil {
 		return err
 	}
+	b.recent = recent
 	defer b.close()
 	members, err := b.gossip(&cfg.Cell)
 	if err != nil {
@@ -94,10 +96,12 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 		return err
 	}
 	defer release()
+	log, recent := remember(log)
 	b, err := openBrain(cfg, "", version, log)
 	if err != nil {
 		return err
 	}
+	b.recent = recent
 	defer b.close()
 	members, err := b.gossip(nil)
 	if err != nil {

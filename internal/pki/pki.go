@@ -69,6 +69,9 @@ func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
+// Ends returns when the CA's own certificate ends.
+func (ca *CA) Ends() time.Time { return ca.cert.NotAfter }
+
 // Hash returns what clients pin.
 func (ca *CA) Hash() Hash { return ca.hash }
 
