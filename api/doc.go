@@ -62,6 +62,7 @@
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204
 //	POST   /api/v1/gossip/rotate        → Rotation; replaces the key of gossip, answers when that is done
+//	GET    /api/v1/store                desired state as a bbolt file, for a backup
 //
 // For cells:
 //

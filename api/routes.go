@@ -76,6 +76,7 @@ func (s *server) routes() []route {
 		{http.MethodDelete, v1 + "/tokens/:id", RoleUser, s.revokeToken},
 		{http.MethodPost, v1 + "/cells/:id/revoke", RoleUser, s.revokeCell},
 		{http.MethodPost, v1 + "/gossip/rotate", RoleUser, s.rotateGossip},
+		{http.MethodGet, v1 + "/store", RoleUser, s.snapshot},
 
 		{http.MethodPost, v1 + "/join", RoleJoin, s.join},
 		{http.MethodPost, v1 + "/cells/:id/certificate", RoleCell, s.renew},

@@ -28,6 +28,7 @@ type ServerConfig struct {
 	Log   *slog.Logger
 
 	Tasks Tasks
+	Store Store
 
 	Events Events // the journal
 	Doctor Doctor

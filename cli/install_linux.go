@@ -193,13 +193,22 @@ func (i *installation) wall() error {
 	}
 	if i.role != install.RoleCell {
 		f.Ports.API = portOf(i.brain.API)
-		f.Ports.Router = []int{80, 8080}
-		if i.brain.HTTP != "" {
-			f.Ports.Router = []int{portOf(i.brain.HTTP)}
-		}
+		f.Ports.Router = append(routerPorts(i.brain.HTTP, 80, 8080), routerPorts(i.brain.Router.HTTPS, 443, 8443)...)
 	}
 	i.plan.Firewall = &f
 	return nil
+}
+
+// routerPorts returns the port of addr, or those that the router tries when
+// nobody chose one.
+func routerPorts(addr string, usual ...int) []int {
+	switch addr {
+	case "":
+		return usual
+	case config.Off:
+		return nil
+	}
+	return []int{portOf(addr)}
 }
 
 func portOf(addr string) int {

@@ -19,7 +19,7 @@ import (
 // serverCommands returns the commands that serve: up, brain, cell, down, and
 // what goes with them.
 func serverCommands(st *streams) []*cobra.Command {
-	return []*cobra.Command{newUp(st), newBrain(st), newCell(st), newDown(st), newConfig(st), newInstall(st), newUninstall(st)}
+	return []*cobra.Command{newUp(st), newBrain(st), newCell(st), newDown(st), newConfig(st), newInstall(st), newUninstall(st), newBackup(st), newRestore(st)}
 }
 
 // serveFlags are common to the commands that serve.

@@ -9,10 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"lattice/app"
-	"lattice/internal/config"
 	"lattice/internal/install"
 	"lattice/internal/node"
 )
@@ -44,13 +42,7 @@ func (st *streams) uninstall(ctx context.Context, deleteData bool) error {
 		st.note("nothing to uninstall: there is no %s", install.Unit)
 		return nil
 	}
-	file := install.Config
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		file = ""
-	}
-	flags := pflag.NewFlagSet("uninstall", pflag.ContinueOnError)
-	config.AddUpFlags(flags)
-	cfg, err := config.Up(flags, file)
+	cfg, err := (&machineFlags{}).read()
 	if err != nil {
 		return err
 	}

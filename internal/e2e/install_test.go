@@ -113,7 +113,7 @@ func upgrade(t *testing.T, client *host, machines []*machine, orders []string) {
 	}
 	eventually(t, 30*time.Second, "the cells are back", func() string {
 		if out := brain.sh("ltc cells"); strings.Count(out, "ALIVE") != 2 {
-			return out
+			return "cells: " + out
 		}
 		return ""
 	})

@@ -288,7 +288,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	log := b.log.With("part", "api")
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
-			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets},
+			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store,
 			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID()},
 			Events: b.journal, Doctor: patient{b}, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
