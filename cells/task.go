@@ -35,6 +35,8 @@ type ending struct {
 	code   *int
 	reason string // empty: it did not fail
 	result string
+
+	unstarted bool // it never ran
 }
 
 func failed(format string, args ...any) ending { return ending{reason: fmt.Sprintf(format, args...)} }
@@ -50,7 +52,9 @@ func (in *instance) attempt(ctx context.Context) (ending, bool) {
 		return failed("cell %s has lost what it knew of the task, which was running there: it may have done its work, a part of it, or nothing", in.agent.cfg.ID), true
 	case !before:
 		if err := in.start(ctx); err != nil {
-			return failed("%s", explain(err, in.agent.cfg.ID)), ctx.Err() == nil
+			end := failed("%s", explain(err, in.agent.cfg.ID))
+			end.unstarted = true
+			return end, ctx.Err() == nil
 		}
 	}
 	return in.watchTask(ctx)
@@ -137,6 +141,9 @@ func (in *instance) exited(e Exit) ending {
 func (in *instance) complete(e ending) {
 	now := time.Now().UTC()
 	change := func(r *record) {
+		if e.unstarted {
+			r.Run.StartedAt = time.Time{}
+		}
 		r.Run.EndedAt, r.Run.ExitCode, r.Run.Failed, r.Run.Result, r.Reason = now, e.code, e.reason != "", e.result, e.reason
 	}
 	text := "the task has ended with exit code 0"

@@ -25,6 +25,7 @@ type host struct {
 	state  map[string]*Exit // containers; nil: runs
 	starts int
 	result string
+	broken error               // of each start
 	at     func(moment string) // called at moments of interest
 }
 
@@ -50,6 +51,9 @@ func (h *host) Release(context.Context, string) error { return nil }
 
 func (h *host) Start(_ context.Context, s Spec) error {
 	h.moment("before start")
+	if h.broken != nil {
+		return h.broken
+	}
 	h.mu.Lock()
 	h.state[s.GUID] = nil
 	h.starts++
@@ -283,6 +287,15 @@ func TestTaskThatWasStartedElsewhereOrBeforeIsNotStarted(t *testing.T) {
 	b.work <- order(func(o *app.TaskOrder) { o.Started = true })
 	if in := b.until(t, "has ended", is(app.Completed)); !in.Task.Failed || !strings.Contains(in.Reason, "has lost what it knew") || h.starts != 0 {
 		t.Errorf("started %d times: %+v", h.starts, in)
+	}
+}
+
+func TestTaskThatCannotBeStartedNeverRan(t *testing.T) {
+	h := &host{dir: t.TempDir(), state: map[string]*Exit{}, broken: ErrCommand}
+	b, _ := agentOn(t, h)
+	b.work <- order()
+	if in := b.until(t, "has ended", is(app.Completed)); !in.Task.Failed || in.Reason != ErrCommand.Error() || !in.Task.StartedAt.IsZero() || in.GUID != "" {
+		t.Errorf("%+v %+v", in, in.Task)
 	}
 }
 

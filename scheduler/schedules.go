@@ -171,7 +171,7 @@ func (w *taskWriter) spawn(sch *app.Schedule) app.Task {
 }
 
 func (w *taskWriter) skip(sch app.Schedule, r app.ScheduleRun, why string) {
-	r.Note = strings.TrimPrefix(r.Note+"; skipped: "+why, "; ")
+	r.Note = strings.TrimPrefix(r.Note+"; "+why, "; ")
 	w.record(sch, r)
 	w.events = append(w.events, app.Event{Kind: app.ScheduleSkipped, Index: app.NoIndex, Message: "schedule " + sch.Name + " makes no task this time: " + why})
 }
