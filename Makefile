@@ -98,11 +98,15 @@ vulncheck: ## look the dependencies up in Go's vulnerability database (needs int
 	$(GO) tool govulncheck ./...
 
 .PHONY: bench
-bench: bench-start bench-router ## run all benchmarks
+bench: bench-start bench-router bench-scheduler bench-scale ## run all benchmarks
 
 .PHONY: bench-start
 bench-start: build ## time from create to the first answer, beside ctr
 	$(GO) run ./internal/bench/start
+
+.PHONY: bench-scheduler
+bench-scheduler: ## placements beside Diego's, and on large clusters, on one core
+	$(GO) run ./internal/bench/scheduler
 
 # The router's peers. Debian starts what it installs: that is undone, because
 # they want port 80.

@@ -192,7 +192,7 @@ func (p *Planner) SetLeaving(cell string, r app.Resources) {
 
 // Plan returns what has to change. tasks are all that have not ended.
 func (p *Planner) Plan(tasks []Task) Decision {
-	p.turn = turn{live: p.live[:0], missing: p.missing[:0], replaced: p.replaced[:0], reasons: map[refusalKey]refusal{}}
+	p.turn = turn{reasons: map[refusalKey]refusal{}}
 	for _, h := range p.fleet.cells {
 		h.moving = 0
 	}
@@ -202,11 +202,10 @@ func (p *Planner) Plan(tasks []Task) Decision {
 	}
 	p.fleet.forget()
 	waiting := p.bookTasks(tasks)
-	rankWishes(p.missing)
-	first, _ := slices.BinarySearchFunc(p.missing, 1, func(w wish, index int) int { return cmp.Compare(min(w.index, 1), index) })
-	p.place(p.missing[:first])
+	first, rest := rank(p.missing)
+	p.place(first)
 	p.placeTasks(waiting)
-	p.place(p.missing[first:])
+	p.place(rest)
 	p.place(p.affordable())
 	p.fleet.undo()
 	for _, g := range groups {
@@ -214,9 +213,9 @@ func (p *Planner) Plan(tasks []Task) Decision {
 			delete(p.restless, g.name)
 		}
 	}
-	clear(p.missing)
-	clear(p.replaced)
-	return p.d
+	d := p.d
+	p.turn = turn{}
+	return d
 }
 
 // place finds cells for wishes, most important first.
@@ -263,22 +262,47 @@ func (p *Planner) placeOne(w wish) {
 	}
 	p.fleet.try(booking{h: h, need: needs(w.spec), starts: true})
 	p.fleet.take(h)
+	if cap(w.group.added) == 0 {
+		w.group.added = make([]*host, 0, w.group.app.Wanted())
+	}
 	w.group.added = append(w.group.added, h)
 	p.d.Start = append(p.d.Start, app.Placement{App: w.spec.Name, Index: w.index, Cell: h.ID, Revision: w.spec.Revision})
 }
 
-// rankWishes sorts wishes by importance.
-func rankWishes(ws []wish) {
-	slices.SortFunc(ws, func(a, b wish) int {
-		if c := cmp.Compare(min(a.index, 1), min(b.index, 1)); c != 0 {
+// rank returns wishes by importance: the first of every app, then the others,
+// in each part larger before smaller. They come by app and index, so it sorts
+// runs of them.
+func rank(ws []wish) (first, rest []wish) {
+	ranked, runs := make([]wish, 0, len(ws)), []span{}
+	for lo := 0; lo < len(ws); {
+		hi := lo + 1
+		for ws[lo].index > 0 && hi < len(ws) && ws[hi].spec == ws[lo].spec && ws[hi].group == ws[lo].group {
+			hi++
+		}
+		runs = append(runs, span{&ws[lo], lo, hi})
+		lo = hi
+	}
+	slices.SortFunc(runs, func(a, b span) int {
+		if c := cmp.Compare(min(a.head.index, 1), min(b.head.index, 1)); c != 0 {
 			return c
 		}
-		if c := cmp.Compare(b.spec.MemoryMB, a.spec.MemoryMB); c != 0 {
+		if c := cmp.Compare(b.head.spec.MemoryMB, a.head.spec.MemoryMB); c != 0 {
 			return c
 		}
-		if a.group != b.group {
-			return strings.Compare(a.group.name, b.group.name)
-		}
-		return cmp.Compare(a.index, b.index)
+		return cmp.Compare(a.lo, b.lo)
 	})
+	n := 0
+	for _, r := range runs {
+		ranked = append(ranked, ws[r.lo:r.hi]...)
+		if r.head.index == 0 {
+			n = len(ranked)
+		}
+	}
+	return ranked[:n], ranked[n:]
+}
+
+// A span is some wishes of one app.
+type span struct {
+	head   *wish
+	lo, hi int
 }

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"lattice/app"
 )
@@ -184,8 +185,8 @@ func (p *Planner) drop(g *group, all []*Placed) {
 // changing at the same time.
 func (p *Planner) affordable() []wish {
 	var now []wish
-	rankWishes(p.replaced)
-	for _, w := range p.replaced {
+	first, rest := rank(p.replaced)
+	for _, w := range slices.Concat(first, rest) {
 		count, limit := &w.group.moving, w.group.inFlight()
 		if w.from != nil {
 			count, limit = &w.from.moving, p.drainInFlight(w.from.ID)

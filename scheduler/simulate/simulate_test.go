@@ -4,7 +4,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -13,24 +12,6 @@ import (
 	"lattice/scheduler"
 	"lattice/scheduler/simulate"
 )
-
-// diego are cells as the simulation of Diego's auction had them: 100 MB of
-// memory and disk, 100 containers, two zones.
-func diego(name string, count, running int) simulate.Cells {
-	c := simulate.Cells{Name: name, Count: count, Zones: []string{"z0", "z1"}, MemoryMB: 100, DiskMB: 100, Containers: 100, CPUs: 1}
-	if running > 0 {
-		c.Running = []simulate.Apps{{Count: running, MemoryMB: 1, DiskMB: 1}}
-	}
-	return c
-}
-
-func singles(name string, count, mb int) simulate.Apps {
-	return simulate.Apps{Name: name, Count: count, MemoryMB: mb, DiskMB: 1}
-}
-
-func many(name string, instances, mb int) simulate.Apps {
-	return simulate.Apps{Name: name, Instances: instances, MemoryMB: mb, DiskMB: 1}
-}
 
 // run tries a scenario and returns the stages.
 func run(t *testing.T, s simulate.Scenario) []simulate.Stage {
@@ -74,37 +55,18 @@ func nothing(string) int { return 0 }
 // its result exactly even.
 func TestColdStarts(t *testing.T) {
 	for _, n := range [][2]int{{8, 4}, {40, 10}, {200, 20}, {800, 40}} {
-		st := run(t, simulate.Scenario{Cells: []simulate.Cells{diego("c", n[1], 0)}, Apps: []simulate.Apps{singles("a", n[0], 1)}})[0]
+		st := run(t, simulate.ColdStart(n[0], n[1]))[0]
 		if least, most := fresh(st, nothing); least != most || !st.Fits() {
 			t.Errorf("%d on %d: got %d to %d a cell, want exactly even", n[0], n[1], least, most)
 		}
 	}
 }
 
-// mixed are the apps of Diego's large cold start: of each size one half alone,
-// the other in four apps of as many instances as chance has it.
-func mixed(times int) []simulate.Apps {
-	r := rand.New(rand.NewPCG(1, 2))
-	var all []simulate.Apps
-	for i, kind := range []struct{ count, mb int }{{1800, 1}, {200, 2}, {50, 4}} {
-		half := times * kind.count / 2
-		all = append(all, singles(string(rune('a'+i)), half, kind.mb))
-		share := make([]int, 4)
-		for range half {
-			share[r.IntN(4)]++
-		}
-		for j, n := range share {
-			all = append(all, many(string(rune('p'+4*i+j)), n, kind.mb))
-		}
-	}
-	return all
-}
-
 // TestLargeColdStarts: Diego's result is 91 to 100 MB a cell, stddev/mean 0.026
 // to 0.030 and 0.028 to 0.029; its bar at most 10 from the mean.
 func TestLargeColdStarts(t *testing.T) {
 	for times, bar := range map[int]float64{1: 0.030, 4: 0.028} {
-		st := run(t, simulate.Scenario{Cells: []simulate.Cells{diego("c", 25*times, 0)}, Apps: mixed(times)})[0]
+		st := run(t, simulate.LargeColdStart(times))[0]
 		if cv := st.All.Memory.CV(); !st.Fits() || cv > bar {
 			t.Errorf("%d on %d: stddev/mean is %.4f, %s", 2050*times, 25*times, cv, st.Summary())
 		}
@@ -116,8 +78,7 @@ func TestLargeColdStarts(t *testing.T) {
 // ones a cell, and 0 to 2.
 func TestImbalanced(t *testing.T) {
 	for _, n := range []struct{ empty, apps, least, most int }{{5, 500, 4, 6}, {1, 100, 0, 2}} {
-		s := simulate.Scenario{Cells: []simulate.Cells{diego("full", 100-n.empty, 50), diego("empty", n.empty, 0)}, Apps: []simulate.Apps{singles("new", n.apps, 1)}}
-		st := run(t, s)[0]
+		st := run(t, simulate.Imbalanced(n.apps, 100, n.empty))[0]
 		least, most := fresh(st, func(id string) int {
 			if strings.HasPrefix(id, "full") {
 				return 50
@@ -133,9 +94,7 @@ func TestImbalanced(t *testing.T) {
 // TestZonesAreEven: two cells in one zone, and one, with 50 instances already,
 // in the other. Diego: 20 new ones in each zone.
 func TestZonesAreEven(t *testing.T) {
-	a, b := diego("a", 2, 0), diego("b", 1, 50)
-	a.Zones, b.Zones = []string{"z0"}, []string{"z1"}
-	st := run(t, simulate.Scenario{Cells: []simulate.Cells{a, b}, Apps: []simulate.Apps{many("red", 40, 1)}})[0]
+	st := run(t, simulate.TwoZones())[0]
 	if got := []int{st.Cells[0].Used.Containers, st.Cells[1].Used.Containers, st.Cells[2].Used.Containers}; !slices.Equal(got, []int{10, 10, 70}) {
 		t.Errorf("got %v containers, want 10, 10, and 50+20", got)
 	}
@@ -144,13 +103,10 @@ func TestZonesAreEven(t *testing.T) {
 // TestScaleOneApp is Diego's Watters demo: one app on cells that are 78 to 80 %
 // full. Diego: 8 to 8, 6 to 7, 4 to 4 new ones a cell.
 func TestScaleOneApp(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []struct{ cells, instances, least, most int }{{4, 20, 5, 5}, {10, 80, 8, 8}, {30, 200, 6, 7}, {100, 400, 4, 4}} {
-		s, had := simulate.Scenario{Apps: []simulate.Apps{many("red", n.instances, 1)}}, map[string]int{}
-		for i := range n.cells {
-			c := diego("c"+string(rune('A'+i/26))+string(rune('a'+i%26)), 1, 78+r.IntN(3))
-			c.Zones = []string{"z" + string(rune('0'+i%2))}
-			s.Cells, had[c.Name] = append(s.Cells, c), c.Running[0].Count
+		s, had := simulate.ScaleOneApp(n.instances, n.cells), map[string]int{}
+		for _, c := range s.Cells {
+			had[c.Name] = c.Running[0].Count
 		}
 		st := run(t, s)[0]
 		if least, most := fresh(st, func(id string) int { return had[id] }); least < n.least || most > n.most || !st.Fits() {
@@ -162,7 +118,7 @@ func TestScaleOneApp(t *testing.T) {
 // TestBouldersBeforePebbles: 80 of 1 MB and 2 of 50 MB into 100 MB. Diego: 51
 // are placed, a boulder among them.
 func TestBouldersBeforePebbles(t *testing.T) {
-	st := run(t, simulate.Scenario{Cells: []simulate.Cells{diego("c", 1, 0)}, Apps: []simulate.Apps{many("pebble", 80, 1), many("boulder", 2, 50)}})[0]
+	st := run(t, simulate.BouldersAndPebbles())[0]
 	// The second boulder finds a pebble there: first instances come first.
 	if used := st.Cells[0].Used; st.Placed != 51 || used.MemoryMB != 100 || st.Refused[0] != (simulate.Refused{App: "boulder", Count: 1, Reason: "needs 50 MiB memory and 1 MiB disk; c has 0 MiB memory free"}) {
 		t.Errorf("got %d placed in %d MB, refused %+v", st.Placed, used.MemoryMB, st.Refused)
@@ -172,7 +128,7 @@ func TestBouldersBeforePebbles(t *testing.T) {
 // TestPack: cells are full from the first on, zones are within 1, and instances
 // of one app are spread all the same.
 func TestPack(t *testing.T) {
-	st := run(t, simulate.Scenario{Placement: "pack", Cells: []simulate.Cells{diego("c", 40, 0)}, Apps: []simulate.Apps{singles("a", 790, 1)}})[0]
+	st := run(t, packed(simulate.ColdStart(790, 40)))[0]
 	for i := 2; i < len(st.Cells); i++ {
 		if st.Cells[i].Used.Containers > st.Cells[i-2].Used.Containers { // the one before in its zone
 			t.Errorf("cell %d has more than the one before", i)
@@ -184,10 +140,15 @@ func TestPack(t *testing.T) {
 	if st.Cells[0].Used.Containers != 100 || st.Cells[8].Used.Containers != 0 {
 		t.Errorf("cells are not packed: %+v", st.Cells)
 	}
-	st = run(t, simulate.Scenario{Placement: "pack", Cells: []simulate.Cells{diego("c", 40, 0)}, Apps: []simulate.Apps{many("a", 80, 1)}})[0]
+	st = run(t, packed(simulate.Scenario{Cells: simulate.ColdStart(0, 40).Cells, Apps: []simulate.Apps{{Name: "a", Instances: 80, MemoryMB: 1}}}))[0]
 	if least, most := fresh(st, nothing); least != 2 || most != 2 {
 		t.Errorf("one app: %d to %d a cell, want 2", least, most)
 	}
+}
+
+func packed(s simulate.Scenario) simulate.Scenario {
+	s.Placement = "pack"
+	return s
 }
 
 // cluster are apps of all sizes that fill memory to two thirds.

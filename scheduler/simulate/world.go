@@ -297,11 +297,18 @@ func (w *World) upgrade(st *Stage) {
 	}
 }
 
-func (w *World) rebalance(st *Stage) {
-	f := scheduler.Facts{Tasks: w.tasks, Options: w.options, Cells: slices.Collect(maps.Values(w.cells)), Apps: slices.Collect(maps.Values(w.apps))}
+// Facts returns the world as scheduler.Plan takes it.
+func (w *World) Facts() scheduler.Facts {
+	f := scheduler.Facts{Tasks: w.tasks, Options: w.options, Orders: w.orders,
+		Cells: slices.Collect(maps.Values(w.cells)), Apps: slices.Collect(maps.Values(w.apps))}
 	for _, ps := range w.placed {
 		f.Placed = append(f.Placed, ps...)
 	}
+	return f
+}
+
+func (w *World) rebalance(st *Stage) {
+	f := w.Facts()
 	start := time.Now()
 	moves := scheduler.Rebalance(f, 0)
 	st.Took += time.Since(start)
