@@ -19,6 +19,9 @@ type History interface {
 
 	// Latest returns the newest point of all.
 	Latest() Points
+
+	// Trends returns the last n points of each app, without the newest.
+	Trends(n int) map[string][]Point
 }
 
 // Measured says of what something was measured: one of the two is not empty.

@@ -17,10 +17,12 @@ import (
 )
 
 const (
-	livePause  = 200 * time.Millisecond // between two looks, so that a storm of changes costs little
-	liveUsage  = 10 * time.Second       // between two looks at what instances use
-	liveKept   = 64                     // changes, for who reads slowly
-	liveAtOnce = 1000                   // instances in one event, so that a page can show them in between
+	livePause   = 200 * time.Millisecond // between two looks, so that a storm of changes costs little
+	liveUsage   = 10 * time.Second       // between two looks at what instances use
+	liveKept    = 64                     // changes, for who reads slowly
+	trendPoints = 30                     // of each app, for who begins to look
+	trendApps   = 500                    // with more of them there are no trends at first
+	liveAtOnce  = 1000                   // instances in one event, so that a page can show them in between
 )
 
 // A LiveState is an event of GET /live: all there is, or what has changed since
@@ -40,8 +42,10 @@ type LiveState struct {
 	// bytes of disk.
 	Usage map[string][3]float64 `json:"usage,omitempty"`
 
-	// Points are the newest of the history; see History.
-	Points *Points `json:"points,omitempty"`
+	// Points are the newest of the history; see History. Trends, with Reset, are
+	// the last few of each app.
+	Points *Points            `json:"points,omitempty"`
+	Trends map[string][]Point `json:"trends,omitempty"`
 }
 
 // LiveGone names what is no more.
@@ -246,6 +250,9 @@ func (f *feed) push(s LiveState) {
 // whole returns all there is, in pieces.
 func (f *feed) whole() [][]byte {
 	first := LiveState{Reset: true, Points: f.points()}
+	if f.cfg.History != nil && len(f.apps) <= trendApps {
+		first.Trends = f.cfg.History.Trends(trendPoints)
+	}
 	first.Apps = sorted(f.apps)
 	first.Cells = sorted(f.cells)
 	events := [][]byte{encodeLine(first)}

@@ -11,7 +11,7 @@ import (
 
 // TestDashboard is what somebody does in a browser, on a real cluster.
 func TestDashboard(t *testing.T) {
-	_, brain, procs := cluster(t, "c1", "c2")
+	l, brain, procs := cluster(t, "c1", "c2")
 	b := newBrowser(t, "https://"+brain.reach(brain.addr+":7443"))
 
 	b.open("/")
@@ -33,6 +33,8 @@ func TestDashboard(t *testing.T) {
 	furnish(brain)
 	b.accessible()
 	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
+		c2 := l.host("c2")
+		c2.waitReady(c2.start("cell"))
 		b.busy(brain)
 		b.pictures(dir)
 	}
@@ -210,7 +212,7 @@ func (b *browser) pictures(dir string) {
 			kind          string
 			width, height int
 			colours       string
-		}{{"light", 1280, 800, "light"}, {"dark", 1280, 800, "dark"}, {"phone", 390, 844, "light"}} {
+		}{{"light", 1120, 700, "light"}, {"dark", 1120, 700, "dark"}, {"phone", 390, 844, "light"}} {
 			b.look(v.width, v.height, v.colours)
 			b.open(p.path)
 			b.see(p.wait)

@@ -146,3 +146,16 @@ func (h *history) Latest() api.Points {
 	}
 	return p
 }
+
+// Trends returns the last n points of each app, without the newest.
+func (h *history) Trends(n int) map[string][]api.Point {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := map[string][]api.Point{}
+	for of, s := range h.series {
+		if list := s.all(); of.App != "" && len(list) > 1 {
+			all[of.App] = list[max(0, len(list)-1-n) : len(list)-1]
+		}
+	}
+	return all
+}

@@ -11,7 +11,7 @@ export function Chart({ title, now, times, series, format, max }) {
   useEffect(() => {
     const el = ref.current, axis = { stroke: css('--muted'), grid: { stroke: css('--line'), width: 1 }, ticks: { show: false }, font: '11px ' + css('--sans') };
     plot.current = new uPlot({
-      width: el.clientWidth || 260, height: 120, legend: { show: false }, padding: [6, 4, 0, 0],
+      width: el.clientWidth || 260, height: 120, legend: { show: false }, padding: [6, 14, 0, 0],
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { range: (_, lo, hi) => [Math.min(lo ?? hi, hi - 900), hi] }, y: { range: (_, lo, hi) => [0, Math.max(hi * 1.15, max ?? 0, 0.001)] } },
       axes: [{ ...axis, size: 22, space: 60, incrs: [60, 120, 300, 600, 900, 1800], values: (u, ts) => ts.map((t) => { const d = new Date(t * 1000); return `${d.getHours()}:${String(d.getMinutes()).padStart(2, '0')}`; }) }, { ...axis, size: 62, space: 34, values: (u, vs) => vs.map((v) => format(v)) }],

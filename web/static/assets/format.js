@@ -27,18 +27,27 @@ export function clock(t) { const d = new Date(t); return `${two(d.getHours())}:$
 export function moment(t) { const d = new Date(t); return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${clock(d)}`; }
 export const isSet = (t) => t && !t.startsWith('0001-');
 
-// hue gives each app a colour that stays. Reds are left to what is broken.
-const hues = new Map();
-export function hue(name) {
-  let h = hues.get(name);
-  if (h === undefined) {
+// Each app has a colour of its own while there are not more apps than colours;
+// it stays as long as the older apps do. Reds are left to what is broken.
+const SLOTS = 20, hues = new Map(), taken = new Map();
+
+export function giveColours(names) {
+  for (const name of names) {
+    if (hues.has(name)) continue;
     let x = 2166136261;
     for (let i = 0; i < name.length; i++) x = Math.imul(x ^ name.charCodeAt(i), 16777619);
-    h = 35 + ((x >>> 0) % 300);
-    hues.set(name, h);
+    let slot = (x >>> 0) % SLOTS;
+    for (let i = 0; i < SLOTS && taken.has(slot); i++) slot = (slot + 7) % SLOTS;
+    taken.set(slot, name);
+    hues.set(name, 35 + slot * 300 / SLOTS);
   }
-  return h;
 }
+
+export function takeColour(name) {
+  hues.delete(name);
+  for (const [slot, n] of taken) if (n === name) taken.delete(slot);
+}
+export const hue = (name) => hues.get(name) ?? 215;
 export const colour = (name) => `hsl(${hue(name)} var(--dot-chroma) var(--dot-light))`;
 
 // shell quotes what a shell would take apart.

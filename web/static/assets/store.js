@@ -2,6 +2,7 @@
 // are applied as they come; who shows something is told once a frame at most.
 import { useEffect, useState } from './lib.js';
 import { get } from './api.js';
+import { giveColours, takeColour } from './format.js';
 
 export const store = {
   apps: new Map(), // name → { spec, ids: Set of instances, n: counts by state }
@@ -93,12 +94,14 @@ function clear() {
 export function apply(s) {
   if (s.reset) clear();
   for (const a of s.apps ?? []) appOf(a.name).spec = a;
+  giveColours((s.apps ?? []).toSorted((a, b) => a.created_at < b.created_at ? -1 : 1).map((a) => a.name));
   for (const c of s.cells ?? []) { cellOf(c.id).spec = c; store.dirty.add(c.id); }
   for (const id of s.gone?.instances ?? []) { drop(id); store.usage.delete(id); }
   for (const i of s.instances ?? []) put(i);
-  for (const name of s.gone?.apps ?? []) { store.apps.delete(name); store.trend.apps.delete(name); }
+  for (const name of s.gone?.apps ?? []) { takeColour(name); store.apps.delete(name); store.trend.apps.delete(name); }
   for (const id of s.gone?.cells ?? []) { store.cells.delete(id); store.trend.cells.delete(id); }
   for (const id in s.usage ?? {}) store.usage.set(id, s.usage[id]);
+  for (const name in s.trends ?? {}) store.trend.apps.set(name, s.trends[name]);
   if (s.points?.apps) takePoints(s.points);
   if (s.complete) store.complete = true;
   changed();
