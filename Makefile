@@ -59,8 +59,9 @@ docs: ## write the reference of the commands to docs/reference
 # What the tests need from Debian: a registry, nft to look at rules, a browser.
 TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client
 
-# The same for machines with systemd as init, whose files are made once.
-TEST_PACKAGES += debootstrap systemd-container shellcheck
+# The same for the Vagrantfile, and for machines with systemd as init, whose
+# files are made once.
+TEST_PACKAGES += debootstrap systemd-container shellcheck vagrant vagrant-libvirt
 MACHINE := build/machine/tree
 
 $(MACHINE)/etc/debian_version:
@@ -124,6 +125,16 @@ bench-router: ## the router beside nginx, HAProxy, Caddy and httputil.ReversePro
 screenshots: test-deps build ## pictures of the dashboard's pages, into docs/screenshots
 	@mkdir -p docs/screenshots
 	SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run '^TestDashboard$$' ./internal/e2e
+
+# Debian starts what it installs: the test starts a libvirtd of its own where
+# none runs, and ends it.
+VAGRANT_PACKAGES := libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base openssh-client
+
+.PHONY: vagrant-test
+vagrant-test: test-deps build ## vagrant up on real virtual machines, without KVM; takes a quarter of an hour
+	@for p in $(VAGRANT_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 && continue; \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(VAGRANT_PACKAGES) || exit 1; break; done
+	vagrant/test.sh build/vagrant
 
 MINUTES ?= 10
 
