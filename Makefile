@@ -56,8 +56,9 @@ docs: ## write the reference of the commands to docs/reference
 	$(GO) run . docs --markdown build/reference
 	@rm -rf docs/reference && mv build/reference docs/reference
 
-# What the tests need from Debian: a registry, nft to look at rules, a browser.
-TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client
+# What the tests need from Debian: a registry, nft to look at rules, a browser,
+# OpenSSH, and an image with a shell.
+TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client openssh-client busybox-static
 
 # The same for the Vagrantfile, and for machines with systemd as init, whose
 # files are made once.

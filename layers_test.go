@@ -22,7 +22,7 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/install internal/doctor internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate",
+		"cli":           "api app cli/tui internal/node internal/config internal/install internal/doctor internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate internal/tarball",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
@@ -54,6 +54,8 @@ func mayImport() map[string]string {
 		"cells/network":    "app cells",
 		"cells/logfile":    "app",
 		"cells/logpipe":    "app cells/logfile",
+		"cells/session":    "app cells",
+		"cells/helper":     "internal/tarball",
 
 		"cells/containerd/bundle": "",
 
@@ -66,6 +68,7 @@ func mayImport() map[string]string {
 
 		"internal/systemd": "",
 		"internal/install": "app",
+		"internal/tarball": "",
 
 		"store/storetest":      "app store",
 		"examples/hello":       "",
@@ -90,6 +93,10 @@ func soleImporter() map[string]string {
 		"github.com/netresearch/go-cron":   "scheduler",
 		"github.com/charmbracelet/":        "cli/tui",
 		"github.com/chromedp/":             "internal/e2e",
+
+		"github.com/coder/websocket": "api",
+		"golang.org/x/crypto/ssh":    "sessions/sshd",
+		"github.com/pkg/sftp":        "cells/helper",
 	}
 }
 

@@ -26,11 +26,13 @@
 //	POST   /api/v1/apps/NAME/promote    → app.App; a canary that is paused goes on
 //	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
 //	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true; also of tasks
+//	GET    /api/v1/apps/NAME/exec       WebSocket: a session in instance ?index=N, or any that runs; see below
 //	POST   /api/v1/tasks                app.Task → 201 app.Task; without name it gets one
 //	GET    /api/v1/tasks                []app.Task, the newest first, without results; ?watch=true
 //	GET    /api/v1/tasks/NAME           app.Task; ?watch=true
 //	POST   /api/v1/tasks/NAME/cancel    → app.Task; what runs of it stops after the answer
 //	DELETE /api/v1/tasks/NAME           204; what runs of it stops after the answer
+//	GET    /api/v1/tasks/NAME/exec      WebSocket: a session in the task's container
 //	POST   /api/v1/schedules            app.Schedule → 201 app.Schedule
 //	GET    /api/v1/schedules            []app.Schedule; ?watch=true
 //	GET    /api/v1/schedules/NAME       app.Schedule; ?watch=true
@@ -58,6 +60,9 @@
 //	POST   /api/v1/users                UserRequest → 201 NewUser
 //	PUT    /api/v1/users/NAME           UserChange → NewUser; without a password another token
 //	DELETE /api/v1/users/NAME           204; what the user has open is closed
+//	GET    /api/v1/ssh-keys             []SSHKey, that open the SSH port
+//	POST   /api/v1/ssh-keys             SSHKeyRequest → 201 SSHKey
+//	DELETE /api/v1/ssh-keys/NAME        204
 //	GET    /api/v1/tokens               []TokenStatus, of join tokens
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204
@@ -72,6 +77,8 @@
 //	POST   /api/v1/cells/ID/ring        Confirmation → 204
 //	GET    /api/v1/cells/ID/work        stream of app.Work
 //	POST   /api/v1/cells/ID/report      app.Report → 204
+//	GET    /api/v1/cells/ID/sessions    stream of []app.Session, that the cell is to come for
+//	GET    /api/v1/cells/ID/sessions/SID WebSocket: the cell's end of a session
 //	POST   /api/v1/cells/ID/logs        lines as app.AppendLogLine writes them → 204
 //	POST   /api/v1/cells/ID/log-cursors []string of GUIDs → map of GUID to the last Seq the brain has
 //
@@ -107,4 +114,30 @@
 // was cut off, but for logs that don't follow. Events come as server-sent events
 // to who accepts text/event-stream: resumed after Last-Event-ID, the error that
 // ends them of the type end.
+//
+// # Sessions
+//
+// A session is a program that runs inside a container, or a connection into it.
+// It is a WebSocket on which both sides send frames: binary messages of which the
+// first byte is the channel (app.Channel).
+//
+//	0  to the instance: standard input; an empty frame is its end
+//	1  from it: standard output; likewise
+//	2  from it: standard error; likewise. With a terminal it is part of 1
+//	3  control, as JSON; an empty frame is a sign of life and means nothing
+//	4  from it, the last frame: {"code":N}, or {"code":N,"reason":"…"} when it is
+//	   not that the program ended by itself
+//
+// The client's first frame is an app.SessionRequest on channel 3; a terminal for
+// a shell is
+//
+//	{"kind":"shell","tty":true,"term":"xterm-256color","size":{"cols":80,"rows":24}}
+//
+// and after it come {"resize":{"cols":100,"rows":30}} and {"signal":"INT"}. What
+// is wrong with the address or the caller is answered in HTTP; all that goes wrong
+// later comes as channel 4. A frame that is sent has at most 32 KiB, one that is
+// received may have 1 MiB. Who reads slowly slows the program down. The program is
+// killed when the client goes; the session ends when its caller isn't welcome any
+// more, its cell dies or is put out, the brain stops, or after 24 hours. A
+// browser's page must be the brain's own (Origin).
 package api

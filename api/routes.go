@@ -37,6 +37,7 @@ func (s *server) routes() []route {
 		{http.MethodPost, v1 + "/apps/:name/promote", RoleUser, s.promoteApp},
 		{http.MethodDelete, v1 + "/apps/:name", RoleUser, s.removeApp},
 		{http.MethodGet, v1 + "/apps/:name/logs", roleReader, s.showLogs},
+		{http.MethodGet, v1 + "/apps/:name/exec", RoleUser, s.execApp},
 		{http.MethodGet, v1 + "/events", roleReader, s.showEvents},
 		{http.MethodGet, v1 + "/doctor", roleReader, s.diagnose},
 		{http.MethodGet, v1 + "/support", RoleUser, s.support},
@@ -45,6 +46,7 @@ func (s *server) routes() []route {
 		{http.MethodGet, v1 + "/tasks/:name", roleReader, s.showTask},
 		{http.MethodPost, v1 + "/tasks/:name/cancel", RoleUser, s.cancelTask},
 		{http.MethodDelete, v1 + "/tasks/:name", RoleUser, s.deleteTask},
+		{http.MethodGet, v1 + "/tasks/:name/exec", RoleUser, s.execTask},
 		{http.MethodPost, v1 + "/schedules", RoleUser, s.createSchedule},
 		{http.MethodGet, v1 + "/schedules", roleReader, s.listSchedules},
 		{http.MethodGet, v1 + "/schedules/:name", roleReader, s.showSchedule},
@@ -71,6 +73,10 @@ func (s *server) routes() []route {
 		{http.MethodPut, v1 + "/users/:name", RoleUser, s.changeUser},
 		{http.MethodDelete, v1 + "/users/:name", RoleUser, s.removeUser},
 
+		{http.MethodGet, v1 + "/ssh-keys", RoleUser, s.listSSHKeys},
+		{http.MethodPost, v1 + "/ssh-keys", RoleUser, s.addSSHKey},
+		{http.MethodDelete, v1 + "/ssh-keys/:name", RoleUser, s.removeSSHKey},
+
 		{http.MethodGet, v1 + "/tokens", RoleUser, s.listTokens},
 		{http.MethodPost, v1 + "/tokens", RoleUser, s.createToken},
 		{http.MethodDelete, v1 + "/tokens/:id", RoleUser, s.revokeToken},
@@ -84,6 +90,8 @@ func (s *server) routes() []route {
 		{http.MethodPost, v1 + "/cells/:id/ring", RoleCell, s.confirm},
 		{http.MethodGet, v1 + "/cells/:id/work", RoleCell, s.work},
 		{http.MethodPost, v1 + "/cells/:id/report", RoleCell, s.report},
+		{http.MethodGet, v1 + "/cells/:id/sessions", RoleCell, s.wantedSessions},
+		{http.MethodGet, v1 + "/cells/:id/sessions/:session", RoleCell, s.attend},
 		{http.MethodPost, v1 + "/cells/:id/logs", RoleCell, s.takeLogs},
 		{http.MethodPost, v1 + "/cells/:id/log-cursors", RoleCell, s.logCursors},
 	}

@@ -30,6 +30,9 @@ type ServerConfig struct {
 	Tasks Tasks
 	Store Store
 
+	Execs   Execs
+	SSHKeys SSHKeys
+
 	Events Events // the journal
 	Doctor Doctor
 

@@ -10,6 +10,14 @@ type Info struct {
 	HTTPSURL  string `json:"https_url,omitempty"` // https://DOMAIN[:PORT]; empty: there is none
 	AppsCA    string `json:"apps_ca,omitempty"`   // PEM; what to trust for https to hosts under Domain
 	Cluster   string `json:"cluster"`             // ID of the store
+	SSH       *SSH   `json:"ssh,omitempty"`
+}
+
+// SSH is the port for plain SSH, where there is one.
+type SSH struct {
+	Port        int    `json:"port"`
+	HostKey     string `json:"host_key"`    // as in a known_hosts file, without the host
+	Fingerprint string `json:"fingerprint"` // of it: SHA256:…
 }
 
 // CellStatus is a cell with what runs on it.

@@ -6,6 +6,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -21,6 +22,7 @@ const (
 	groupDocker = "MANAGE DOCKER APPS"
 	groupApps   = "MANAGE ALL APPS"
 	groupTasks  = "TASKS"
+	groupSSH    = "SSH INTO AN APP CONTAINER"
 	groupLogs   = "STREAM LOGS"
 	groupSee    = "SEE WHAT'S RUNNING"
 	groupHelp   = "HELP AND DEBUG"
@@ -28,7 +30,7 @@ const (
 
 // groups returns them in the order of the help text.
 func groups() []string {
-	return []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupLogs, groupSee, groupHelp}
+	return []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupLogs, groupSee, groupSSH, groupHelp}
 }
 
 // Main runs the command that args name, args[0] being the program, and returns
@@ -51,6 +53,9 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	}
 	if err == nil {
 		return exitOK
+	}
+	if code := exited(0); errors.As(err, &code) {
+		return int(code)
 	}
 	if ctx.Err() != nil {
 		return exitSignal
@@ -87,6 +92,7 @@ func newRoot(st *streams) *cobra.Command {
 		root.AddGroup(&cobra.Group{ID: g, Title: g})
 	}
 	root.AddCommand(serverCommands(st)...)
+	root.AddCommand(sessionCommands(st)...)
 	root.AddCommand(
 		newToken(st), newGossip(st),
 		newTarget(st), newLogin(st), newLogout(st),

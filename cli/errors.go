@@ -93,7 +93,7 @@ func (st *streams) report(err error) {
 			fmt.Fprintf(st.err, "  %s\n", st.err.clean(l))
 		}
 	}
-	if h := hint(err, st.name); h != "" {
+	if h := strings.TrimSpace(hint(err, st.name)); h != "" {
 		fmt.Fprintf(st.err, "%s %s\n", st.err.paint(cyan, "hint:"), h)
 	}
 }

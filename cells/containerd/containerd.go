@@ -25,7 +25,7 @@ const namespace = "lattice"
 type Config struct {
 	Root    string        // data that must survive a reboot
 	State   string        // data that need not, such as /run/lattice/1a2b3c4d; at most 40 characters, its last part is unique on the host
-	Bin     string        // has runc, containerd-shim-runc-v2 and lattice-logger, see Unpack
+	Bin     string        // has runc, containerd-shim-runc-v2, lattice-logger and lattice-helper, see Unpack
 	LogRoot string        // a container's output goes to LogRoot/GUID
 	Network cells.Network // nil: containers have a loopback interface only
 
@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 		images: newImages(),
 		ids:    newIDRanges(cfg.State),
 	}
-	for _, name := range []string{runcName, shimName, loggerName} {
+	for _, name := range []string{runcName, shimName, loggerName, helperName} {
 		if _, err := os.Stat(filepath.Join(cfg.Bin, name)); err != nil {
 			return nil, fmt.Errorf("open container runtime: %w", err)
 		}
@@ -92,6 +92,9 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 		return nil, err
 	}
 	if err := r.folders(); err != nil {
+		return nil, err
+	}
+	if err := r.endSessions(ctx); err != nil {
 		return nil, err
 	}
 	return r, r.restore(ctx, exits)

@@ -14,7 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 
-	"lattice/app"
 	"lattice/cells"
 )
 
@@ -29,23 +28,9 @@ const (
 // environment of the container's own process.
 func (r *Runtime) Exec(ctx context.Context, guid string, args []string) (code int, output string, err error) {
 	ctx = r.context(ctx)
-	c, err := r.client.LoadContainer(ctx, guid)
-	if errdefs.IsNotFound(err) {
-		return 0, "", fmt.Errorf("container %s: %w", guid, app.ErrNotFound)
-	}
+	task, spec, err := r.running(ctx, guid)
 	if err != nil {
-		return 0, "", fmt.Errorf("exec in container %s: %w", guid, err)
-	}
-	spec, err := c.Spec(ctx)
-	if err != nil {
-		return 0, "", fmt.Errorf("exec in container %s: %w", guid, err)
-	}
-	task, err := c.Task(ctx, nil)
-	if errdefs.IsNotFound(err) {
-		return 0, "", fmt.Errorf("exec in container %s: it has ended: %w", guid, app.ErrNotFound)
-	}
-	if err != nil {
-		return 0, "", fmt.Errorf("exec in container %s: %w", guid, err)
+		return 0, "", err
 	}
 	out, err := newExecOutput(filepath.Join(r.cfg.State, "exec"))
 	if err != nil {

@@ -42,6 +42,7 @@ func runTests(m *testing.M) int {
 		{"runc", "github.com/opencontainers/runc", "seccomp netgo osusergo runc_nocriu", "-s -w -extldflags -static", "1"},
 		{"containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "no_grpc", "-s -w", "0"},
 		{"lattice-logger", "./testdata/logger", "", "-s -w", "0"},
+		{"lattice-helper", "lattice/cells/helper", "", "-s -w", "0"},
 		{"app", "./testdata/app", "", "-s -w", "0"},
 	}
 	for _, b := range builds {

@@ -105,6 +105,10 @@ func (r *Runtime) mounts(guid string, vols []volume) []specs.Mount {
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: append([]string{"ro"}, plain...)},
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: append([]string{"ro", "relatime"}, plain...)},
 	}
+	out = append(out, specs.Mount{
+		Destination: helperPath, Type: "bind", Source: filepath.Join(r.cfg.Bin, helperName),
+		Options: []string{"bind", "ro", "nosuid", "nodev"},
+	})
 	for _, name := range []string{"hosts", "hostname", "resolv.conf"} {
 		out = append(out, specs.Mount{
 			Destination: "/etc/" + name, Type: "bind",
@@ -119,6 +123,11 @@ func (r *Runtime) mounts(guid string, vols []volume) []specs.Mount {
 		})
 	}
 	return out
+}
+
+// hasHelper reports whether the container was given the helper.
+func hasHelper(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == helperPath })
 }
 
 func resources(s cells.Spec) *specs.LinuxResources {

@@ -22,7 +22,7 @@ func Unpack(dir string) (bin string, err error) {
 		return "", fmt.Errorf("make folder for programs: %w", err)
 	}
 	var missing []string
-	for _, name := range []string{runcName, shimName, loggerName} {
+	for _, name := range []string{runcName, shimName, loggerName, helperName} {
 		path := filepath.Join(filepath.Dir(self), name)
 		if _, err := os.Stat(path); err != nil {
 			if path, err = exec.LookPath(name); err != nil {

@@ -18,7 +18,7 @@ func TestUnpackFindsOnPath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"runc", "containerd-shim-runc-v2", "lattice-logger"} {
+		for _, name := range []string{"runc", "containerd-shim-runc-v2", "lattice-logger", "lattice-helper"} {
 			if target, err := os.Readlink(filepath.Join(got, name)); err != nil || target != filepath.Join(bin, name) {
 				t.Errorf("%s leads to %s, %v", name, target, err)
 			}
@@ -26,7 +26,7 @@ func TestUnpackFindsOnPath(t *testing.T) {
 	}
 	t.Setenv("PATH", "/nowhere")
 	_, err := containerd.Unpack(t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "no runc, no containerd-shim-runc-v2, no lattice-logger") {
+	if err == nil || !strings.Contains(err.Error(), "no runc, no containerd-shim-runc-v2, no lattice-logger, no lattice-helper") {
 		t.Errorf("got %v, want what is missing", err)
 	}
 }

@@ -29,6 +29,7 @@ type BrainConfig struct {
 	Common
 	API    string // "ip:port" of the API; no ip: all
 	HTTP   string // "ip:port" of the router; empty: port 80 when it may and it is free, else 8080
+	SSH    string // "ip:port" of the SSH port; empty: port 2222 when it is free; SSHOff: none
 	Domain string // apps are at NAME.Domain
 
 	Router RouterConfig
@@ -43,6 +44,9 @@ type BrainConfig struct {
 	MaxStartsPerCell int  // the same on one cell
 	Rebalance        bool // move instances to a cell that has joined
 }
+
+// SSHOff is a BrainConfig.SSH that is no address.
+const SSHOff = "off"
 
 // CellConfig is what a cell needs.
 type CellConfig struct {

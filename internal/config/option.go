@@ -53,6 +53,7 @@ func mainOptions() []option {
 		{key: "api", roles: roleBrain | roleUp, def: ":" + apiPort, usage: "`[ip]:port` of the API"},
 		{key: "http", roles: roleBrain | roleUp, def: "", auto: ":80 if free and allowed, else :8080", usage: "`[ip]:port` of the router"},
 		{key: "domain", roles: roleBrain | roleUp, def: "lattice.localhost", usage: "apps are at NAME.`domain`"},
+		{key: "ssh", roles: roleBrain | roleUp, def: "", auto: ":2222 if it is free, else off", usage: "`[ip]:port` for plain ssh, scp and sftp into containers, or off"},
 		{key: "access-log", roles: roleBrain | roleUp, def: true, usage: "a line in an app's log for each request to it"},
 		{key: "metrics", roles: roleBrain | roleUp, def: "", auto: "no metrics", usage: "`[ip]:port` to serve the router's metrics on, at /metrics, for Prometheus; anybody who reaches it can read them"},
 		{key: "certificate-life", roles: roleBrain | roleUp, def: "720h", usage: "`time` that a cell's certificate is valid; after two thirds of it the cell gets a new one"},

@@ -81,6 +81,12 @@ func (r *reader) brain(common Common) BrainConfig {
 	r.distinct("gossip", b.Gossip, "http", b.HTTP)
 	r.distinct("https", b.Router.HTTPS, "http", b.HTTP)
 	r.distinct("https", b.Router.HTTPS, "api", b.API)
+	if b.SSH = r.text("ssh"); b.SSH != "" && b.SSH != SSHOff {
+		b.SSH = r.listen("ssh", true)
+		r.distinct("ssh", b.SSH, "api", b.API)
+		r.distinct("ssh", b.SSH, "gossip", b.Gossip)
+		r.distinct("ssh", b.SSH, "http", b.HTTP)
+	}
 	return b
 }
 

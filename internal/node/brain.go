@@ -27,6 +27,7 @@ import (
 	"lattice/logs"
 	"lattice/router"
 	"lattice/scheduler"
+	"lattice/sessions"
 	"lattice/store"
 	"lattice/web"
 )
@@ -51,6 +52,9 @@ type brain struct {
 
 	presence  signal // somebody came, went, or was put out
 	confirmed confirmations
+
+	broker *sessions.Broker
+	ssh    *sshPort // nil: none
 
 	access  *accessLog // nil: none
 	history *history
@@ -106,6 +110,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 			return nil, fmt.Errorf("the router's metrics can't be on %s: %w", cfg.Metrics, err)
 		}
 	}
+	if err := b.listenSSH(dir); err != nil {
+		return nil, err
+	}
 	if err := b.sockets.Release(); err != nil {
 		return nil, err
 	}
@@ -120,6 +127,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	b.broker = sessions.New(sessions.Config{
+		Cells: b.sched.Cells, Changed: b.sched.Changed, Emit: b.journal.Emit, Log: log.With("part", "sessions"),
+	})
 	b.hub = logs.New()
 	if b.router, err = b.newRouter(); err != nil {
 		return nil, err
@@ -181,6 +191,9 @@ func (b *brain) close() {
 			ln.Close() // closed already if its server ran
 		}
 	}
+	if b.ssh != nil && b.ssh.ln != nil {
+		b.ssh.ln.Close() // likewise
+	}
 	if b.store != nil {
 		if err := b.store.Close(); err != nil {
 			b.log.Error("store not closed", "err", err)
@@ -216,6 +229,10 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("routes", b.keepTable)
 	g.Add("history", b.history.Run)
 	g.Add("api", b.serveAPI)
+	g.Add("sessions", b.broker.Run)
+	if b.ssh.ln != nil {
+		g.Add("ssh", b.serveSSH)
+	}
 	if b.access != nil {
 		g.Add("access log", b.access.Run)
 	}
@@ -289,7 +306,8 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store,
-			Info:   api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID()},
+			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
+			Execs: execs{b.broker, b}, SSHKeys: sshKeys{b.ssh.keys},
 			Events: b.journal, Doctor: patient{b}, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
 		}),

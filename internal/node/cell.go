@@ -14,6 +14,7 @@ import (
 	"lattice/cells/containerd"
 	"lattice/cells/logfile"
 	"lattice/cells/network"
+	"lattice/cells/session"
 	"lattice/internal/config"
 	"lattice/internal/run"
 )
@@ -104,6 +105,9 @@ func (c *cell) add(g *run.Group) {
 	g.Add("network", c.repair)
 	g.Add("certificate", c.renew)
 	g.Add("agent", c.agent.Run)
+	g.Add("sessions", session.New(session.Config{
+		Cell: c.cfg.ID, Brain: c.client, Runtime: c.runtime, Network: c.net, Log: c.log.With("part", "sessions"),
+	}).Run)
 	g.Add("welcome", c.welcome)
 	g.Add("log shipper", (&logfile.Shipper{
 		Root: c.dir("logs"), Sink: sink{c.client, c.cfg.ID}, Live: c.liveLogs, Log: c.log.With("part", "logs"),

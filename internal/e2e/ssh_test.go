@@ -1,0 +1,626 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"lattice/api"
+	"lattice/app"
+)
+
+// TestSessions opens sessions of all kinds in containers on a cell elsewhere.
+func TestSessions(t *testing.T) {
+	l := newLab(t, "brain", "c1")
+	h, c1 := l.host("brain"), l.host("c1")
+	h.registry()
+	h.pushImage("10.99.0.1:5000/box:v1", boxImage(t))
+	h.start("brain")
+	h.waitReady(h.procs[len(h.procs)-1])
+	token := strings.TrimSpace(h.ltc("token"))
+	cell := c1.start("cell", "--join", h.addr, "--token", token, "--plain-http", "10.99.0.1:5000")
+	c1.waitReady(cell)
+	h.ltc("create", "box", "10.99.0.1:5000/box:v1", "-i", "2", "--no-monitor", "--no-routes")
+	h.ltc("create", "hello", "lattice/hello")
+
+	t.Run("exit codes", h.on(exitCodes))
+	t.Run("input and output", h.on(inputAndOutput))
+	t.Run("terminal", h.on(terminalSession))
+	t.Run("confined as the app", h.on(confinedAsTheApp))
+	t.Run("no shell in the image", h.on(noShell))
+	t.Run("copy", h.on(copyFiles))
+	t.Run("forward", h.on(forwardPorts))
+	t.Run("who may", h.on(whoMay))
+	t.Run("plain ssh", h.on(plainSSH))
+	t.Run("told", h.on(sessionsAreTold))
+	t.Run("cell is killed", func(t *testing.T) { h.with(t).cellIsKilled(cell) })
+}
+
+// on returns a test with h as its host.
+func (h *host) on(f func(*host)) func(*testing.T) {
+	return func(t *testing.T) { f(h.with(t)) }
+}
+
+// with returns h for a test below the one that made it.
+func (h *host) with(t *testing.T) *host {
+	l := *h.lab
+	l.t = t
+	below := *h
+	below.lab = &l
+	return &below
+}
+
+// feed runs a client command with something to read.
+func (h *host) feed(in io.Reader, args ...string) (code int, stdout []byte, stderr string) {
+	h.t.Helper()
+	var out, errs bytes.Buffer
+	cmd := h.command(h.binary, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
+	timer := time.AfterFunc(3*time.Minute, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		h.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.Bytes(), errs.String()
+}
+
+func exitCodes(h *host) {
+	for _, c := range []struct {
+		args []string
+		code int
+		says string // part of standard error; empty: nothing at all
+	}{
+		{[]string{"exec", "box", "--", "true"}, 0, ""},
+		{[]string{"exec", "box", "--", "sh", "-c", "exit 7"}, 7, ""},
+		{[]string{"exec", "box", "--", "no-such-program"}, 127, "not in the image's PATH"},
+		{[]string{"exec", "box", "--", "/etc/passwd"}, 126, "not executable"},
+		{[]string{"exec", "box", "--", "sh", "-c", "kill -9 $$"}, 137, ""},
+		{[]string{"exec", "box", "--", "sh", "-c", "kill -TERM $$"}, 143, ""},
+		{[]string{"ssh", "box", "--", "exit 7"}, 7, ""},
+		{[]string{"ssh", "box", "--", "no-such-program"}, 127, "not found"},
+		{[]string{"ssh", "box", "false"}, 1, ""},
+		{[]string{"exec", "box", "-i", "5", "--", "true"}, 14, "instance box/5 does not exist: box has instances 0 to 1"},
+		{[]string{"exec", "none", "--", "true"}, 14, "none"},
+		{[]string{"exec", "box/1", "-i", "0", "--", "true"}, 13, "--index"},
+		{[]string{"ssh", "box", "-N"}, 13, "-L or -R"},
+		{[]string{"exec", "box"}, 13, "a command"},
+	} {
+		code, out, errs := h.lattice(c.args...)
+		if code != c.code || c.says == "" && errs != "" || !strings.Contains(errs, c.says) {
+			h.t.Errorf("%s: exit code %d, want %d; %q, want %q; %s", strings.Join(c.args, " "), code, c.code, errs, c.says, out)
+		}
+	}
+	if out := h.ltc("exec", "box", "-i", "1", "-e", "MORE=x y", "--", "sh", "-c", "echo $FROM_IMAGE $MORE $INSTANCE_INDEX"); out != "yes x y 1\n" {
+		h.t.Errorf("environment: %q", out)
+	}
+}
+
+func inputAndOutput(h *host) {
+	code, out, errs := h.feed(strings.NewReader("b\na\n"), "exec", "box", "--", "sh", "-c", "cat; echo err >&2")
+	if code != 0 || string(out) != "b\na\n" || errs != "err\n" {
+		h.t.Errorf("input to its end: %d %q %q", code, out, errs)
+	}
+	if code, out, _ := h.feed(nil, "exec", "box", "--", "cat"); code != 0 || len(out) != 0 {
+		h.t.Errorf("no input: %d %q", code, out)
+	}
+	big := make([]byte, 50<<20)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(big)
+	began := time.Now()
+	code, out, errs = h.feed(bytes.NewReader(big), "exec", "box", "--", "cat")
+	if code != 0 || sha256.Sum256(out) != sha256.Sum256(big) {
+		h.t.Errorf("50 MB both ways: exit code %d, %d bytes came back, %s", code, len(out), errs)
+	}
+	h.t.Logf("50 MB there and back took %v", time.Since(began))
+	code, out, _ = h.feed(bytes.NewReader(big), "exec", "box", "--", "true") // doesn't read
+	if code != 0 || len(out) != 0 {
+		h.t.Errorf("a program that does not read: %d %q", code, out)
+	}
+	cmd := h.command(h.binary, "exec", "box", "--", "sh", "-c", "trap 'echo got it; exit 5' INT; echo ready; while :; do sleep 1 & wait; done")
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	lines := bufio.NewReader(pipe)
+	for _, want := range []string{"ready\n", "got it\n"} {
+		if line, err := lines.ReadString('\n'); line != want {
+			h.t.Fatalf("%q %v, want %q", line, err, want)
+		}
+		if want == "ready\n" {
+			cmd.Process.Signal(syscall.SIGINT)
+		}
+	}
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 5 {
+		h.t.Errorf("Ctrl-C without a terminal: exit code %d, want 5", cmd.ProcessState.ExitCode())
+	}
+}
+
+func terminalSession(h *host) {
+	cmd := h.command(h.binary, "ssh", "box/0")
+	cmd.Env = append(cmd.Env, "TERM=vt100")
+	x := inTerminal(h.t, cmd, 90, 30)
+	x.expect("Connecting to box/0")
+	x.expect("$ ")
+	x.say("stty size; echo $TERM\n")
+	x.expect("30 90\r\nvt100")
+	x.resize(121, 41)
+	eventually(h.t, 60*time.Second, "the new size arrives", func() string {
+		x.say("stty size\n")
+		time.Sleep(100 * time.Millisecond)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if strings.Contains(x.seen.String(), "41 121") {
+			return ""
+		}
+		return x.seen.String()
+	})
+	x.say("echo start; sleep 1000\n")
+	x.expect("\nstart\r\n")
+	x.say("\x03")
+	x.say("echo code=$?\n")
+	x.expect("code=130")
+	began := time.Now()
+	x.say("exit 3\n")
+	code := x.end()
+	h.t.Logf("the end of a terminal took %v", time.Since(began))
+	if code != 3 {
+		h.t.Errorf("exit code %d, want 3", code)
+	}
+}
+
+// confinedAsTheApp compares what a session may with what the app may.
+func confinedAsTheApp(h *host) {
+	const look = "grep -E '^(Uid|Gid|Cap|NoNewPrivs|Seccomp)' /proc/%s/status; cat /proc/%s/cgroup"
+	script := strings.ReplaceAll(look, "grep -E '^(Uid|Gid|Cap|NoNewPrivs|Seccomp)' /proc/%s/status", "cat /proc/%s/status")
+	of := func(pid string) string {
+		out := h.ltc("exec", "box/0", "--", "sh", "-c", strings.ReplaceAll(script, "%s", pid))
+		keep := regexp.MustCompile(`(?m)^(Uid|Gid|Cap\w+|NoNewPrivs|Seccomp\w*|\d+):.*$`)
+		return strings.Join(keep.FindAllString(out, -1), "\n")
+	}
+	if session, instance := of("self"), of("1"); session != instance || !strings.Contains(session, "Seccomp:\t2") {
+		h.t.Errorf("a session has\n%s\nthe app has\n%s", session, instance)
+	}
+}
+
+func noShell(h *host) {
+	code, out, errs := h.lattice("exec", "hello", "--", "/bin/hello", "no-such-argument")
+	if code == 127 {
+		h.t.Errorf("its own program: %d %s %s", code, out, errs)
+	}
+	code, _, errs = h.lattice("ssh", "hello")
+	if code != 127 || !strings.Contains(errs, "no shell") || !strings.Contains(errs, "ltc exec") {
+		h.t.Errorf("shell: %d %s", code, errs)
+	}
+	if code, _, errs = h.lattice("ssh", "hello", "--", "ls | wc"); code != 127 || !strings.Contains(errs, "no shell") {
+		h.t.Errorf("line for a shell: %d %s", code, errs)
+	}
+	if got := h.ltc("cp", "hello:/bin/hello", filepath.Join(h.dir, "hello-copy")); got != "" {
+		h.t.Errorf("cp prints %q", got)
+	}
+	if info, err := os.Stat(filepath.Join(h.dir, "hello-copy")); err != nil || info.Size() < 1<<20 {
+		h.t.Errorf("copy of a program: %v %v", info, err)
+	}
+}
+
+func copyFiles(h *host) {
+	src := filepath.Join(h.dir, "site")
+	big := make([]byte, 20<<20)
+	_, _ = rand.NewChaCha8([32]byte{3}).Read(big)
+	for name, content := range map[string][]byte{"index.html": []byte("hi"), "deep/er/big.bin": big, "empty": nil} {
+		p := filepath.Join(src, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			h.t.Fatal(err)
+		}
+		if err := os.WriteFile(p, content, 0o640); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("index.html", filepath.Join(src, "link")); err != nil {
+		h.t.Fatal(err)
+	}
+	h.ltc("cp", src, "box/1:/tmp")
+	h.ltc("cp", src+"/.", "box/1:/home/ann")
+	h.ltc("cp", filepath.Join(src, "index.html"), "box/1:other.html")
+	if out := h.ltc("exec", "box/1", "--", "sh", "-c", "cat /home/ann/link /home/ann/other.html; ls -ln /tmp/site/index.html"); !strings.HasPrefix(out, "hihi-rw-r-----    1 1000     1000 ") {
+		h.t.Errorf("in the instance: %s", out)
+	}
+	back := filepath.Join(h.dir, "back")
+	h.ltc("cp", "box/1:/tmp/site", back)
+	sum := func(dir string) string {
+		var b strings.Builder
+		_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+			rel, _ := filepath.Rel(dir, p)
+			content, _ := os.ReadFile(p)
+			fmt.Fprintln(&b, rel, d, err, sha256.Sum256(content))
+			return nil
+		})
+		return b.String()
+	}
+	if a, b := sum(src), sum(back); strings.ReplaceAll(a, "site", "back") != strings.ReplaceAll(b, "site", "back") {
+		h.t.Errorf("there and back:\n%s\n%s", a, b)
+	}
+	code, out, _ := h.feed(nil, "cp", "box/1:/tmp/site", "-")
+	if code != 0 || len(out) < len(big) {
+		h.t.Errorf("as a stream: %d, %d bytes", code, len(out))
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"cp", "box:/nope", back}, 12, "no such file"},
+		{[]string{"cp", src, "box:/etc"}, 12, "permission denied"},
+		{[]string{"cp", filepath.Join(src, "nope"), "box:/tmp"}, 12, "no such file"},
+		{[]string{"cp", "box:/tmp/site", "/proc/nope/x"}, 12, "no such file"},
+		{[]string{"cp", "a", "b"}, 13, "APP:PATH"},
+	} {
+		if code, _, errs := h.lattice(c.args...); code != c.code || !strings.Contains(errs, c.says) {
+			h.t.Errorf("%s: exit code %d, want %d: %s", strings.Join(c.args, " "), code, c.code, errs)
+		}
+	}
+}
+
+// echoServer listens on the host and answers each connection with what it gets,
+// and tag first.
+func (h *host) echoServer(addr, tag string) {
+	h.t.Helper()
+	ln := h.listen(addr)
+	h.t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.WriteString(c, tag)
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+}
+
+func forwardPorts(h *host) {
+	h.echoServer(h.addr+":7100", "outside ")
+	cmd := h.command(h.binary, "ssh", "box/0", "-N", "-L", "7001:"+h.addr+":7100", "-L", "127.0.0.1:7002:localhost:7200", "-R", "7200:"+h.addr+":7100", "-R", "0:localhost:7100")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	said := bufio.NewReader(stderr)
+	for range 4 {
+		line, err := said.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "Forwarding ") {
+			h.t.Fatalf("%q %v", line, err)
+		}
+	}
+	go io.Copy(io.Discard, said)
+	var conns sync.WaitGroup
+	began := time.Now()
+	for i := range 40 { // half of them there and back again by -R
+		conns.Go(func() { h.echoThrough(fmt.Sprintf("127.0.0.1:700%d", 1+i%2), i) })
+	}
+	conns.Wait()
+	h.t.Logf("40 connections at once, 256 KiB each there and back, took %v", time.Since(began))
+	cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); err != nil {
+		h.t.Errorf("end of forwarding: %v", err)
+	}
+	if code, _, errs := h.lattice("ssh", "box/0", "-N", "-L", "7001:localhost"); code != 13 || !strings.Contains(errs, "PORT:HOST:PORT") {
+		h.t.Errorf("bad -L: %d %s", code, errs)
+	}
+}
+
+// echoThrough sends data through a forward and wants it back.
+func (h *host) echoThrough(addr string, seed int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := h.dial(ctx, "tcp", addr)
+	if err != nil {
+		h.t.Error(err)
+		return
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	data := make([]byte, 256<<10)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(data)
+	go func() {
+		_, _ = c.Write(data)
+		_ = c.(*net.TCPConn).CloseWrite()
+	}()
+	got, err := io.ReadAll(c)
+	if want := "outside " + string(data); err != nil || string(got) != want {
+		h.t.Errorf("%s: %d bytes, %v, want %d bytes", addr, len(got), err, len(want))
+	}
+}
+
+func whoMay(h *host) {
+	token := strings.TrimSpace(h.ltc("user", "add", "vera", "--role", "viewer"))
+	cmd := h.command(h.binary, "exec", "box", "--", "true")
+	cmd.Env = append(cmd.Env, "LATTICE_TOKEN="+token)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "ask an admin") {
+		h.t.Errorf("a viewer: %v %s", err, out)
+	}
+	admin := strings.TrimSpace(h.ltc("user", "add", "adam", "--role", "admin"))
+	cmd = h.command(h.binary, "exec", "box", "--", "sh", "-c", "echo ready; sleep 1000")
+	cmd.Env = append(cmd.Env, "LATTICE_TOKEN="+admin)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		h.t.Fatalf("%q %v %s", line, err, errs.String())
+	}
+	h.ltc("user", "remove", "adam")
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 255 || !strings.Contains(errs.String(), "adam") {
+		h.t.Errorf("a user who was removed in mid-session: exit code %d, %s", cmd.ProcessState.ExitCode(), errs.String())
+	}
+	h.ltc("user", "remove", "vera")
+}
+
+// ssh runs one of OpenSSH's programs with a password, against the brain's port.
+func (h *host) openSSH(in io.Reader, password, program string, args ...string) (int, string, string) {
+	h.t.Helper()
+	ask := filepath.Join(h.dir, "askpass")
+	if err := os.WriteFile(ask, []byte("#!/bin/sh\necho \"$TEST_PASSWORD\"\n"), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	all := append([]string{"-F", "none", "-o", "UserKnownHostsFile=" + filepath.Join(h.dir, "known_hosts"), "-o", "StrictHostKeyChecking=yes",
+		"-o", "NumberOfPasswordPrompts=1", "-o", "IdentitiesOnly=yes"}, args...)
+	if id := filepath.Join(h.dir, "id"); exists(id) {
+		all = append([]string{"-o", "IdentityFile=" + id}, all...)
+	}
+	cmd := h.command(program, all...)
+	cmd.Env = append(cmd.Env, "SSH_ASKPASS="+ask, "SSH_ASKPASS_REQUIRE=force", "TEST_PASSWORD="+password, "DISPLAY=:0")
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
+	timer := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		h.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func plainSSH(h *host) {
+	var info api.SSH
+	if err := json.Unmarshal([]byte(h.ltc("ssh", "--fingerprint", "-o", "json")), &info); err != nil {
+		h.t.Fatal(err)
+	}
+	known := fmt.Sprintf("[127.0.0.1]:%d %s\n", info.Port, info.HostKey)
+	if err := os.WriteFile(filepath.Join(h.dir, "known_hosts"), []byte(known), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	token := h.adminToken()
+	host := []string{"-p", fmt.Sprint(info.Port), "-l", "box/1", "127.0.0.1"}
+	run := func(line string) (int, string, string) {
+		return h.openSSH(strings.NewReader("from here\n"), token, "ssh", append(host, line)...)
+	}
+	for line, want := range map[string]int{"exit 0": 0, "exit 7": 7, "no-such-program": 127, "kill -9 $$": 137} {
+		if code, out, errs := run(line); code != want {
+			h.t.Errorf("ssh %q: exit code %d, want %d: %s %s", line, code, want, out, errs)
+		}
+	}
+	if code, out, errs := run("cat; echo $INSTANCE_INDEX; echo two >&2"); code != 0 || out != "from here\n1\n" || errs != "two\n" {
+		h.t.Errorf("ssh with input: %d %q %q", code, out, errs)
+	}
+	if code, _, errs := h.openSSH(nil, "wrong", "ssh", append(host, "true")...); code != 255 || !strings.Contains(errs, "Permission denied") {
+		h.t.Errorf("wrong password: %d %s", code, errs)
+	}
+	if code, _, errs := h.openSSH(nil, token, "ssh", "-p", fmt.Sprint(info.Port), "-l", "none/0", "127.0.0.1", "true"); code != 255 || !strings.Contains(errs, "none") {
+		h.t.Errorf("unknown app: %d %s", code, errs)
+	}
+	h.keys(host)
+	h.plainTerminal(host)
+	h.scpAndSFTP(info.Port)
+	h.plainForwards(host)
+	if err := os.WriteFile(filepath.Join(h.dir, "known_hosts"), []byte(strings.Replace(known, info.HostKey, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIbN1gUMMlXK0v9YDPmoBdQbbBQ9Zp3wXlZZlF2nLw3l", 1)), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	if code, _, errs := run("true"); code != 255 || !strings.Contains(errs, "HOST IDENTIFICATION HAS CHANGED") {
+		h.t.Errorf("another host key: %d %s", code, errs)
+	}
+}
+
+// adminToken returns what stands in the client's target.
+func (h *host) adminToken() string {
+	b, err := os.ReadFile(filepath.Join(h.home(), ".lattice", "config.json"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`"token": *"([^"]+)"`).FindSubmatch(b)
+	if m == nil {
+		h.t.Fatal("the target has no token")
+	}
+	return string(m[1])
+}
+
+func (h *host) keys(host []string) {
+	id := filepath.Join(h.dir, "id")
+	h.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "laptop", "-f", id)
+	out := h.ltc("ssh-key", "add", id+".pub")
+	if !strings.Contains(out, "laptop") {
+		h.t.Errorf("ssh-key add: %s", out)
+	}
+	if code, _, errs := h.openSSH(nil, "wrong", "ssh", append(host, "exit 9")...); code != 9 {
+		h.t.Errorf("with a key: %d %s", code, errs)
+	}
+	if out := h.ltc("ssh-key", "list"); !strings.Contains(out, "laptop") || !strings.Contains(out, "SHA256:") {
+		h.t.Errorf("ssh-key list: %s", out)
+	}
+	if code, _, errs := h.lattice("ssh-key", "add", id); code != 13 || !strings.Contains(errs, "private key") {
+		h.t.Errorf("a private key: %d %s", code, errs)
+	}
+	h.ltc("ssh-key", "remove", "laptop")
+	if code, _, errs := h.openSSH(nil, "wrong", "ssh", append(host, "exit 9")...); code != 255 {
+		h.t.Errorf("with a key that was removed: %d %s", code, errs)
+	}
+	h.ltc("ssh-key", "add", id+".pub") // for what follows
+}
+
+func (h *host) plainTerminal(host []string) {
+	cmd := h.command("ssh", append([]string{"-F", "none", "-tt", "-o", "UserKnownHostsFile=" + filepath.Join(h.dir, "known_hosts"), "-i", filepath.Join(h.dir, "id")}, host...)...)
+	x := inTerminal(h.t, cmd, 93, 33)
+	x.expect("$ ")
+	x.say("stty size\n")
+	x.expect("33 93")
+	x.resize(77, 22)
+	cmd.Process.Signal(syscall.SIGWINCH)
+	eventually(h.t, 60*time.Second, "the new size arrives", func() string {
+		x.say("stty size\n")
+		time.Sleep(100 * time.Millisecond)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if strings.Contains(x.seen.String(), "22 77") {
+			return ""
+		}
+		return x.seen.String()
+	})
+	x.say("exit 4\n")
+	if code := x.end(); code != 4 {
+		h.t.Errorf("ssh in a terminal: exit code %d, want 4", code)
+	}
+}
+
+func (h *host) scpAndSFTP(port int) {
+	src := filepath.Join(h.dir, "site")
+	at := "scp://box%2f1@127.0.0.1:" + fmt.Sprint(port)
+	if code, _, errs := h.openSSH(nil, "", "scp", "-r", src, at+"//home/ann/by-scp"); code != 0 {
+		h.t.Errorf("scp there: %d %s", code, errs)
+	}
+	back := filepath.Join(h.dir, "by-scp")
+	if code, _, errs := h.openSSH(nil, "", "scp", "-r", at+"//home/ann/by-scp", back); code != 0 {
+		h.t.Errorf("scp back: %d %s", code, errs)
+	}
+	a, err := os.ReadFile(filepath.Join(src, "deep/er/big.bin"))
+	b, err2 := os.ReadFile(filepath.Join(back, "deep/er/big.bin"))
+	if err != nil || err2 != nil || !bytes.Equal(a, b) {
+		h.t.Errorf("scp there and back: %d and %d bytes, %v %v", len(a), len(b), err, err2)
+	}
+	script := "put " + filepath.Join(src, "index.html") + " /tmp/by-sftp\nrename /tmp/by-sftp /tmp/renamed\nls -l /tmp\nget /tmp/renamed " + filepath.Join(h.dir, "by-sftp") + "\n"
+	code, out, errs := h.openSSH(strings.NewReader(script), "", "sftp", "-b", "-", "-P", fmt.Sprint(port), "-o", "User=box/1", "127.0.0.1")
+	if got, _ := os.ReadFile(filepath.Join(h.dir, "by-sftp")); code != 0 || string(got) != "hi" || !strings.Contains(out, "renamed") {
+		h.t.Errorf("sftp: %d %q %s %s", code, got, out, errs)
+	}
+	code, out, errs = h.openSSH(strings.NewReader("get /bin/hello /dev/null\n"), "", "sftp", "-b", "-", "-P", fmt.Sprint(port), "-o", "User=hello/0", "127.0.0.1")
+	if code != 0 {
+		h.t.Errorf("sftp with an image that has nothing: %d %s %s", code, out, errs)
+	}
+}
+
+func (h *host) plainForwards(host []string) {
+	h.echoServer(h.addr+":7300", "outside ")
+	all := append([]string{"-F", "none", "-N", "-v", "-o", "ExitOnForwardFailure=yes", "-o", "UserKnownHostsFile=" + filepath.Join(h.dir, "known_hosts"), "-i", filepath.Join(h.dir, "id"),
+		"-L", "7401:" + h.addr + ":7300", "-L", "7402:localhost:7500", "-R", "7500:" + h.addr + ":7300"}, host...)
+	cmd := h.command("ssh", all...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	said := bufio.NewReader(stderr)
+	for {
+		line, err := said.ReadString('\n')
+		if err != nil {
+			h.t.Fatalf("ssh -L -R: %v %s", err, line)
+		}
+		if strings.Contains(line, "remote forward success") {
+			break
+		}
+	}
+	go io.Copy(io.Discard, said)
+	var conns sync.WaitGroup
+	for i := range 20 {
+		conns.Go(func() { h.echoThrough(fmt.Sprintf("127.0.0.1:740%d", 1+i%2), 100+i) })
+	}
+	conns.Wait()
+}
+
+// sessionsAreTold looks for the sessions in the journal.
+func sessionsAreTold(h *host) {
+	events := h.ltc("events", "-n", "-1", "-o", "json", "--kind", "session")
+	for _, want := range []string{"session.opened", "session.closed", "exec sh", "exit code 7", `"actor":"admin"`, "dial " + h.addr + ":7100"} {
+		if !strings.Contains(events, want) {
+			h.t.Errorf("the journal lacks %q:\n%s", want, tail([]byte(events), 3000))
+		}
+	}
+	if strings.Contains(events, "kill -9") {
+		h.t.Error("the journal has more of a command than its first word")
+	}
+}
+
+func (h *host) cellIsKilled(cell *proc) {
+	cmd := h.command(h.binary, "exec", "box/0", "--", "sh", "-c", "echo ready; sleep 1000")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		h.t.Fatalf("%q %v %s", line, err, errs.String())
+	}
+	cell.kill()
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 255 || !strings.Contains(errs.String(), "the cell c1") {
+		h.t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), errs.String())
+	}
+	c1 := h.host("c1")
+	c1.waitReady(c1.start("cell", "--plain-http", "10.99.0.1:5000"))
+	eventually(h.t, time.Minute, "the cell is back", func() string {
+		if n := count(h.status("box"), app.Running); n != 2 {
+			return fmt.Sprintf("%d instances run", n)
+		}
+		code, out, errs := h.lattice("exec", "box/0", "--", "ps")
+		if code != 0 {
+			return errs
+		}
+		if strings.Contains(out, "echo ready") {
+			return "the command of the broken session still runs:\n" + out
+		}
+		return ""
+	})
+}
