@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,126 @@ func TestExplain(t *testing.T) {
 	}
 	t.Logf("\n%s\n%s", h.ltc("explain", "crasher"), h.ltc("explain", "noport"))
 	h.eventsSurvive(p)
+	h.dryRuns()
+}
+
+// dryRuns asks what would run where. Nothing of it happens.
+func (h *host) dryRuns() {
+	t, before := h.t, len(h.journal("--kind", "app"))
+	var r app.Rehearsal
+	if err := json.Unmarshal([]byte(h.ltc("create", "big", "lattice/hello", "-i", "2", "--dry-run", "-o", "json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Start) != 2 || r.Start[1].Cell != "one" || len(r.Refused) != 0 {
+		t.Errorf("two instances that fit: %+v", r)
+	}
+	code, out, errs := h.lattice("create", "big", "lattice/hello", "-m", "900G", "--dry-run")
+	if code != 11 || !strings.Contains(out, "needs 921600 MiB memory") {
+		t.Errorf("an instance that fits nowhere: exit code %d\n%s%s", code, out, errs)
+	}
+	if out := h.ltc("update", "crasher", "-e", "A=b", "--dry-run"); !strings.Contains(out, "start  crasher/1  on one  revision 2") || !strings.Contains(out, "stop   crasher/0  on one  revision 1") {
+		t.Errorf("an update:\n%s", out)
+	}
+	if out := h.ltc("scale", "crasher", "1", "--dry-run"); !strings.Contains(out, "stop  crasher/1") || !strings.Contains(out, "keep  1 instance") {
+		t.Errorf("fewer instances:\n%s", out)
+	}
+	if code, _, _ := h.lattice("status", "big"); code != 14 || len(h.journal("--kind", "app")) != before {
+		t.Errorf("after dry runs: status of big ends with %d, and %v", code, h.journal("--kind", "app"))
+	}
+}
+
+// TestDoctor looks at a host before, while and after lattice runs on it, at a
+// cluster that is well, and at one that isn't; and has what it finds in a bundle,
+// without what is secret.
+func TestDoctor(t *testing.T) {
+	h := newLab(t, "one").host("one")
+	must := func(fs []app.Finding, state app.FindingState, check, says string) {
+		t.Helper()
+		if !slices.ContainsFunc(fs, func(f app.Finding) bool {
+			return f.Check == check && f.State == state && strings.Contains(f.Says, says)
+		}) {
+			t.Errorf("%s is not %s %q: %+v", check, state, says, fs)
+		}
+	}
+	fs := h.doctor(0, "--host")
+	for _, check := range []string{"kernel", "cgroups", "overlayfs", "user namespaces", "nftables", "port :7443/tcp"} {
+		must(fs, app.FindingOK, check, "")
+	}
+	p := h.up()
+	h.ltc("create", "hello", "lattice/hello", "-e", "PASSWORD=hunter2-planted")
+	fs = h.doctor(0, "--host")
+	must(fs, app.FindingOK, "port :7443/tcp", "lattice listens there")
+	must(fs, app.FindingOK, "leftovers", "1 containers are supervised")
+	fs = h.doctor(0)
+	must(fs, app.FindingOK, "router", "answers")
+	must(fs, app.FindingOK, "apps", "1 of 1")
+	must(fs, app.FindingOK, "certificate authority", "")
+	eventually(t, 60*time.Second, "the cell's host is told of", func() string {
+		for _, f := range h.doctor(0) {
+			if f.Check == "hosts of cells" && f.State == app.FindingOK {
+				return ""
+			}
+		}
+		return h.ltc("doctor")
+	})
+
+	h.ltc("create", "nowhere", "lattice/hello", "-m", "900G", "--no-wait")
+	eventually(t, 30*time.Second, "the refusal is seen", func() string {
+		for _, f := range h.doctor(-1) {
+			if f.Check == "app nowhere" && f.State == app.FindingBroken && f.Mend == "lattice explain nowhere" {
+				return ""
+			}
+		}
+		return "it is not"
+	})
+	h.bundleHasNoSecrets()
+	p.kill()
+	must(h.doctor(0, "--host"), app.FindingWarning, "leftovers", "1 containers run on")
+}
+
+// doctor returns what `lattice doctor` finds; the exit code must be code unless
+// that is negative.
+func (h *host) doctor(code int, args ...string) (fs []app.Finding) {
+	h.t.Helper()
+	got, out, errs := h.lattice(append([]string{"doctor", "-o", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &fs); err != nil || code >= 0 && got != code {
+		h.t.Fatalf("doctor %v: exit code %d, want %d (%v)\n%s%s", args, got, code, err, out, errs)
+	}
+	return fs
+}
+
+func (h *host) bundleHasNoSecrets() {
+	t, file := h.t, filepath.Join(h.dir, "bundle.tar.gz")
+	h.ltc("support-bundle", "-o", file)
+	h.run("tar", "-C", h.dir, "-xzf", file)
+	var target struct {
+		Targets map[string]struct{ Token string } `json:"targets"`
+	}
+	config, err := os.ReadFile(filepath.Join(h.home(), ".lattice", "config.json"))
+	if err = errors.Join(err, json.Unmarshal(config, &target)); err != nil || len(target.Targets) == 0 {
+		t.Fatalf("the token is not known: %v %s", err, config)
+	}
+	secrets := []string{"hunter2-planted", "PRIVATE KEY"}
+	for _, to := range target.Targets {
+		secrets = append(secrets, to.Token)
+	}
+	n := 0
+	err = filepath.WalkDir(filepath.Join(h.dir, "lattice-support"), func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for _, secret := range secrets {
+			if strings.Contains(string(data), secret) {
+				t.Errorf("%s has a secret in it: %q", path, secret)
+			}
+		}
+		n++
+		return err
+	})
+	if err != nil || n < 10 {
+		t.Errorf("the bundle has %d files: %v", n, err)
+	}
 }
 
 // eventsSurvive kills the brain: what happened before is known afterwards, in
