@@ -46,6 +46,9 @@ func mayImport() map[string]string {
 		"events":             "app",
 		"web":                "",
 
+		"sessions":      "app",
+		"sessions/sshd": "app",
+
 		"router/wire":  "",
 		"router/certs": "",
 
