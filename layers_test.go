@@ -22,7 +22,7 @@ const module = "lattice/"
 func mayImport() map[string]string {
 	return map[string]string{
 		".":             "cli",
-		"cli":           "api app cli/tui internal/node internal/config internal/install internal/doctor internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate internal/tarball",
+		"cli":           "api app images/archive cli/tui internal/node internal/config internal/install internal/doctor internal/selftest internal/story internal/manifest internal/compose scheduler scheduler/simulate internal/tarball",
 		"cli/tui":       "api app",
 		"internal/node": "*",
 		"internal/e2e":  "*",
@@ -45,6 +45,9 @@ func mayImport() map[string]string {
 		"logs":               "app",
 		"events":             "app",
 		"web":                "",
+		"images":             "app",
+
+		"images/archive": "app",
 
 		"sessions":      "app",
 		"sessions/sshd": "app",
@@ -97,9 +100,10 @@ func soleImporter() map[string]string {
 		"github.com/charmbracelet/":        "cli/tui",
 		"github.com/chromedp/":             "internal/e2e",
 
-		"github.com/coder/websocket": "api",
-		"golang.org/x/crypto/ssh":    "sessions/sshd",
-		"github.com/pkg/sftp":        "cells/helper",
+		"github.com/coder/websocket":            "api",
+		"golang.org/x/crypto/ssh":               "sessions/sshd",
+		"github.com/pkg/sftp":                   "cells/helper",
+		"github.com/distribution/distribution/": "images",
 	}
 }
 

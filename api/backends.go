@@ -23,8 +23,9 @@ type Apps interface {
 
 	// Update makes a the whole new spec of the app of its name. It is
 	// ErrConflict if the app has another Revision than a by now. What needs
-	// new containers begins a rollout.
-	Update(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error)
+	// new containers begins a rollout. The image keeps its digest unless it is
+	// another one, or pull is set.
+	Update(ctx context.Context, a app.App, o app.RolloutOptions, pull bool) (app.App, error)
 
 	// Revisions has the newest first.
 	Revisions(name string) ([]app.Revision, error)

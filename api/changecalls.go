@@ -9,10 +9,11 @@ import (
 
 // UpdateApp makes a the whole new spec of the app of its name and returns it
 // as it was stored. It is ErrConflict if somebody else has changed the app
-// since it had a.Revision.
-func (c *Client) UpdateApp(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
+// since it had a.Revision. With pull the registry is asked again what the tag of
+// its image stands for.
+func (c *Client) UpdateApp(ctx context.Context, a app.App, o app.RolloutOptions, pull bool) (app.App, error) {
 	var out app.App
-	err := c.call(ctx, http.MethodPut, appPath(a.Name), UpdateRequest{a, o}, &out)
+	err := c.call(ctx, http.MethodPut, appPath(a.Name), UpdateRequest{a, o, pull}, &out)
 	return out, err
 }
 

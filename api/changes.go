@@ -21,7 +21,7 @@ func (s *server) updateApp(c *gin.Context) {
 	}) {
 		return
 	}
-	a, err := s.cfg.Apps.Update(c.Request.Context(), r.App, r.RolloutOptions)
+	a, err := s.cfg.Apps.Update(c.Request.Context(), r.App, r.RolloutOptions, r.Pull)
 	s.done(c, http.StatusOK, a, err)
 }
 

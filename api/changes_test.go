@@ -16,7 +16,7 @@ import (
 // changed is what a backend returns of an app that it was asked to change.
 func changed(name string) app.App { return app.App{Name: name, Revision: 9} }
 
-func (b *backend) Update(_ context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
+func (b *backend) Update(_ context.Context, a app.App, o app.RolloutOptions, _ bool) (app.App, error) {
 	return changed(a.Name), b.change("update", a, o)
 }
 func (b *backend) RehearseCreate(_ context.Context, a app.App) (app.Rehearsal, error) {
@@ -79,7 +79,7 @@ func TestEveryChangeReachesItsBackend(t *testing.T) {
 		answer   any
 		received []any
 	}{
-		{func() (any, error) { return b.user.UpdateApp(ctx, web, careful) }, changed("web"), []any{"update", sent, careful}},
+		{func() (any, error) { return b.user.UpdateApp(ctx, web, careful, false) }, changed("web"), []any{"update", sent, careful}},
 		{func() (any, error) { return b.user.Revisions(ctx, "a?b") }, []app.Revision{}, []any{"revisions", "a?b"}},
 		{func() (any, error) { return b.user.Rollback(ctx, "web", 0) }, changed("web"), []any{"rollback", "web", uint64(0)}},
 		{func() (any, error) { return b.user.Rollback(ctx, "web", 7) }, changed("web"), []any{"rollback", "web", uint64(7)}},
@@ -145,7 +145,7 @@ func TestBadChangesAreRefusedWithASentence(t *testing.T) {
 
 func TestAConflictIsTold(t *testing.T) {
 	b := start(t, &backend{change: func(string, ...any) error { return fmt.Errorf("app \"web\" %w", app.ErrConflict) }})
-	_, err := b.user.UpdateApp(t.Context(), app.App{Name: "web", Image: "nginx", Revision: 1}, app.RolloutOptions{})
+	_, err := b.user.UpdateApp(t.Context(), app.App{Name: "web", Image: "nginx", Revision: 1}, app.RolloutOptions{}, false)
 	if err == nil || err.Error() != `app "web" changed by somebody else` {
 		t.Errorf("got %v", err)
 	}

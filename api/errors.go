@@ -45,6 +45,7 @@ var kinds = []kind{
 	{app.ErrNotFound, http.StatusNotFound, "not_found"},
 	{app.ErrExists, http.StatusConflict, "exists"},
 	{app.ErrConflict, http.StatusConflict, "conflict"},
+	{app.ErrImage, http.StatusUnprocessableEntity, "image"},
 	{app.ErrFull, http.StatusInsufficientStorage, "disk_full"},
 	{app.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout"},

@@ -31,7 +31,7 @@ func (c *Client) RehearseCreate(ctx context.Context, a app.App) (app.Rehearsal, 
 
 // RehearseUpdate is for UpdateApp what RehearseCreate is for CreateApp.
 func (c *Client) RehearseUpdate(ctx context.Context, a app.App, o app.RolloutOptions) (app.Rehearsal, error) {
-	return c.rehearse(ctx, http.MethodPut, appPath(a.Name), UpdateRequest{a, o})
+	return c.rehearse(ctx, http.MethodPut, appPath(a.Name), UpdateRequest{App: a, RolloutOptions: o})
 }
 
 // RehearseScale is for Scale.

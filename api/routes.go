@@ -77,6 +77,15 @@ func (s *server) routes() []route {
 		{http.MethodPost, v1 + "/ssh-keys", RoleUser, s.addSSHKey},
 		{http.MethodDelete, v1 + "/ssh-keys/:name", RoleUser, s.removeSSHKey},
 
+		{http.MethodGet, v1 + "/registries", roleReader, s.listRegistries},
+		{http.MethodPut, v1 + "/registries/:host", RoleUser, s.putRegistry},
+		{http.MethodDelete, v1 + "/registries/:host", RoleUser, s.removeRegistry},
+		{http.MethodPut, v1 + "/apps/:name/login", RoleUser, s.setLogin},
+		{http.MethodGet, v1 + "/images", roleReader, s.listImages},
+		{http.MethodGet, v1 + "/images/allowed", roleReader, s.listAllowed},
+		{http.MethodPut, v1 + "/images/allowed", RoleUser, s.setAllowed},
+		{http.MethodPost, v1 + "/images/prune", RoleUser, s.pruneImages},
+
 		{http.MethodGet, v1 + "/tokens", RoleUser, s.listTokens},
 		{http.MethodPost, v1 + "/tokens", RoleUser, s.createToken},
 		{http.MethodDelete, v1 + "/tokens/:id", RoleUser, s.revokeToken},

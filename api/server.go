@@ -36,6 +36,12 @@ type ServerConfig struct {
 	Events Events // the journal
 	Doctor Doctor
 
+	Images Images
+
+	// Registry serves what is under /v2/, and looks at who asks by itself; nil:
+	// there is none.
+	Registry http.Handler
+
 	// Done ends the streams, which otherwise last as long as their clients.
 	// http.Server.Shutdown waits for them, so give it what ends Done by
 	// RegisterOnShutdown.
@@ -81,6 +87,10 @@ type server struct {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
 		s.engine.ServeHTTP(w, r)
+		return
+	}
+	if s.cfg.Registry != nil && (r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/")) {
+		s.cfg.Registry.ServeHTTP(w, r)
 		return
 	}
 	s.cfg.Web.ServeHTTP(w, r)

@@ -36,6 +36,7 @@ type ScaleRequest struct {
 type UpdateRequest struct {
 	App                app.App `json:"app"` // whole, with the Revision that the caller saw
 	app.RolloutOptions         // of what needs new containers
+	Pull               bool    `json:"pull,omitempty"` // ask the registry again what the image's tag stands for
 }
 
 // A RollbackRequest asks for an earlier revision.

@@ -26,6 +26,7 @@ const (
 type App struct {
 	Name      string            `json:"name"`
 	Image     string            `json:"image"`               // a reference as Docker writes it, or a bundled name such as lattice/hello
+	Digest    string            `json:"digest,omitempty"`    // of Image when it was chosen, sha256:…; set by the brain; empty: bundled
 	Command   []string          `json:"command,omitempty"`   // replaces the image's ENTRYPOINT and CMD; empty: the image's own
 	Args      []string          `json:"args,omitempty"`      // replaces the image's CMD, behind Command or else the image's ENTRYPOINT
 	Dir       string            `json:"dir,omitempty"`       // working directory; empty: the image's, else /

@@ -13,6 +13,7 @@ var (
 	ErrUnauthorized = errors.New("not authorised")                // is returned when the token is missing or wrong
 	ErrConflict     = errors.New("changed by somebody else")      // is returned when a condition of a change doesn't hold any more
 	ErrUnavailable  = errors.New("unavailable")                   // is returned when a part that is needed doesn't answer
+	ErrImage        = errors.New("image can't be had")            // is returned when an image does not exist or its registry doesn't give it
 	ErrFull         = errors.New("the disk of the brain is full") // is returned when a change can't be written for want of space
 )
 

@@ -248,7 +248,7 @@ func (a *applying) take(ctx context.Context, s *applyStep) (err error) {
 	case actUpdate:
 		a.st.note("Updating %s:", s.App)
 		differencesTable(s.Changes).write(a.st.notes())
-		s.made, err = a.brain.UpdateApp(ctx, s.want, app.RolloutOptions{})
+		s.made, err = a.brain.UpdateApp(ctx, s.want, app.RolloutOptions{}, false)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", s.Action, s.App, err)

@@ -17,7 +17,7 @@ type brain interface {
 	App(ctx context.Context, name string) (app.Status, error)
 	WatchApp(ctx context.Context, name string, each func(app.Status) error) error
 	Scale(ctx context.Context, name string, instances int) (app.App, error)
-	UpdateApp(ctx context.Context, a app.App, o app.RolloutOptions) (app.App, error)
+	UpdateApp(ctx context.Context, a app.App, o app.RolloutOptions, pull bool) (app.App, error)
 	Revisions(ctx context.Context, name string) ([]app.Revision, error)
 	Rollback(ctx context.Context, name string, revision uint64) (app.App, error)
 	Restart(ctx context.Context, name string, index int) (app.App, error)

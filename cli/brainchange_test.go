@@ -101,7 +101,7 @@ func (b *fakeBrain) next(a *app.App, from uint64, o app.RolloutOptions, cause st
 	b.revisions[a.Name] = append(b.revisions[a.Name], app.Revision{App: *a, At: time.Now(), Cause: cause})
 }
 
-func (b *fakeBrain) Update(_ context.Context, a app.App, o app.RolloutOptions) (app.App, error) {
+func (b *fakeBrain) Update(_ context.Context, a app.App, o app.RolloutOptions, _ bool) (app.App, error) {
 	return b.change("update", a.Name, func(now *app.App) error {
 		if now.Revision != a.Revision {
 			return fmt.Errorf("app %q was %w", a.Name, app.ErrConflict)

@@ -48,6 +48,8 @@ func exitCode(err error) int {
 		return f.code
 	case errors.Is(err, app.ErrInvalid):
 		return exitSyntax
+	case errors.Is(err, app.ErrImage):
+		return exitImage
 	case errors.Is(err, errNoTarget), errors.Is(err, app.ErrUnauthorized), errors.Is(err, app.ErrUnavailable), errors.Is(err, api.ErrUntrusted):
 		return exitBadTarget
 	case errors.Is(err, app.ErrNotFound), errors.Is(err, app.ErrExists), errors.Is(err, app.ErrConflict):

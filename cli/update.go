@@ -129,14 +129,14 @@ func (u *updating) run(cmd *cobra.Command, name string, command []string) error 
 	}
 	list := differences(before.App.WithDefaults(), after)
 	switch {
-	case len(list) == 0:
+	case len(list) == 0 && !u.pull:
 		return u.show(before, list)
 	case u.dry:
 		return u.rehearse(ctx, before, after, list)
 	}
 	u.st.note("Updating %s:", name)
 	differencesTable(list).write(u.st.notes())
-	a, err := u.brain.UpdateApp(ctx, after, u.options())
+	a, err := u.brain.UpdateApp(ctx, after, u.options(), u.pull)
 	if err != nil {
 		return fmt.Errorf("update %s: %w", name, err)
 	}

@@ -18,6 +18,7 @@ import (
 type updateFlags struct {
 	appFlags
 	image        string
+	pull         bool
 	imageCommand bool
 	unsetEnv     []string
 
@@ -35,6 +36,7 @@ type updateFlags struct {
 func (f *updateFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.image, "image", "", "run `IMAGE`")
+	fl.BoolVar(&f.pull, "pull", false, "ask the registry again what the image's tag stands for")
 	fl.BoolVar(&f.imageCommand, "image-command", false, "go back to the image's own command")
 	fl.StringArrayVar(&f.unsetEnv, "unset-env", nil, "take away the variable `NAME`; may be repeated")
 	fl.StringArrayVar(&f.addRoutes, "add-route", nil, "`HOST[/PATH][:PORT]` leads to the app as well; may be repeated")

@@ -173,24 +173,30 @@ func newUserPasswd(st *streams) *cobra.Command {
 
 // askPassword lets the user type a password unseen, twice.
 func askPassword(st *streams) (string, error) {
+	first, err := st.askSecret("Password: ")
+	if err != nil {
+		return "", err
+	}
+	again, err := st.askSecret("Again: ")
+	if err == nil && first != again {
+		err = fail(exitSyntax, errors.New("the two passwords differ"))
+	}
+	return first, err
+}
+
+// askSecret lets the user type a password unseen.
+func (st *streams) askSecret(prompt string) (string, error) {
 	f, ok := st.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return "", fail(exitSyntax, errors.New("there is no terminal to type the password at: use --password-stdin"))
 	}
-	var typed [2][]byte
-	for i, prompt := range []string{"Password: ", "Again: "} {
-		fmt.Fprint(st.err, prompt)
-		b, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(st.err)
-		if err != nil {
-			return "", fail(exitFile, fmt.Errorf("read the password: %w", err))
-		}
-		typed[i] = b
+	fmt.Fprint(st.err, prompt)
+	b, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(st.err)
+	if err != nil {
+		return "", fail(exitFile, fmt.Errorf("read the password: %w", err))
 	}
-	if string(typed[0]) != string(typed[1]) {
-		return "", fail(exitSyntax, errors.New("the two passwords differ"))
-	}
-	return string(typed[0]), nil
+	return string(b), nil
 }
 
 func newUserToken(st *streams) *cobra.Command {

@@ -116,6 +116,9 @@ func (s *Scheduler) updated(a app.App, o app.RolloutOptions) func(app.App) (app.
 			return now, app.Change{}, fmt.Errorf("app %q is at revision %d and not at %d: it was %w", a.Name, now.Revision, a.Revision, app.ErrConflict)
 		}
 		a.Rollout, a.Stopped, a.CreatedAt = now.Rollout, now.Stopped, now.CreatedAt
+		if a.Digest == "" && a.Image == now.Image {
+			a.Digest = now.Digest
+		}
 		if sameContainer(a, now) {
 			return a, app.Change{}, nil
 		}

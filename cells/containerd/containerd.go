@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -32,7 +34,10 @@ type Config struct {
 	// Address is the gRPC socket of a containerd to use in place of our own.
 	Address string
 
-	PlainHTTP []string // registries, host[:port], to talk to without TLS; loopback ones need not be named
+	// Registry returns the registry that images are pulled from and the way
+	// there. It serves those of all others: which one is meant is in the
+	// parameter ns, as containerd's mirrors have it.
+	Registry func() (*url.URL, http.RoundTripper)
 
 	// Bundled has the images that need no registry, by name, each as an OCI
 	// archive. It is opened when the image is first wanted.

@@ -1,12 +1,11 @@
 package containerd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,14 +22,15 @@ import (
 // taken for one of a registry.
 const bundledPrefix = "bundled/"
 
-// Pull makes the image present and unpacked. The registry is always asked what
-// the tag means now; when it can't say, an image that is here already is used.
+// Pull makes the image present and unpacked. Nobody is asked about one with a
+// digest that is here. What a tag means is always asked; when the registry can't
+// say, an image that is here already is used.
 func (r *Runtime) Pull(ctx context.Context, ref string, progress func(app.Pull)) (cells.Image, error) {
 	asked := time.Now()
 	open, bundled := r.cfg.Bundled[strings.TrimSuffix(ref, ":latest")]
 	name := bundledPrefix + strings.TrimSuffix(ref, ":latest")
 	if !bundled {
-		named, err := reference.ParseDockerRef(ref)
+		named, err := reference.ParseDockerRef(app.FullImage(ref))
 		if err != nil {
 			return cells.Image{}, &refError{ref, err.Error(), err}
 		}
@@ -69,6 +69,11 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(app.Pull))
 }
 
 func (r *Runtime) pull(ctx context.Context, name string, p *progress) (*image, error) {
+	if strings.Contains(name, "@") {
+		if i, err := r.present(ctx, name); err == nil {
+			return i, nil
+		}
+	}
 	img, err := r.client.Pull(ctx, name,
 		client.WithPullUnpack,
 		client.WithPullSnapshotter(r.snapshotter),
@@ -83,11 +88,7 @@ func (r *Runtime) pull(ctx context.Context, name string, p *progress) (*image, e
 		return nil, fmt.Errorf("pull %s: %w", name, ctx.Err())
 	}
 	err = imageError(name, err)
-	old, oldErr := r.client.GetImage(ctx, name)
-	if oldErr != nil {
-		return nil, err
-	}
-	i, oldErr := r.describe(ctx, old)
+	i, oldErr := r.present(ctx, name)
 	if oldErr != nil {
 		return nil, err
 	}
@@ -116,29 +117,53 @@ func (r *Runtime) unpackBundled(ctx context.Context, name string, open func() (i
 	return r.describe(ctx, img)
 }
 
-// resolver returns what speaks to registries.
-func (r *Runtime) resolver() remotes.Resolver {
-	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		IdleConnTimeout:       10 * time.Second,
-		MaxIdleConnsPerHost:   4,
+// present returns an image that is here.
+func (r *Runtime) present(ctx context.Context, name string) (*image, error) {
+	img, err := r.client.GetImage(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	c := &http.Client{Transport: transport}
-	return docker.NewResolver(docker.ResolverOptions{
-		Hosts: docker.ConfigureDefaultRegistries(
-			docker.WithClient(c),
-			docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthClient(c))),
-			docker.WithPlainHTTP(r.plainHTTP),
-		),
-	})
+	return r.describe(ctx, img)
 }
 
-func (r *Runtime) plainHTTP(host string) (bool, error) {
-	if slices.Contains(r.cfg.PlainHTTP, host) {
-		return true, nil
-	}
-	return docker.MatchLocalhost(host)
+// resolver returns what speaks to the registry.
+func (r *Runtime) resolver() remotes.Resolver {
+	base, via := r.cfg.Registry()
+	return docker.NewResolver(docker.ResolverOptions{Hosts: func(string) ([]docker.RegistryHost, error) {
+		return []docker.RegistryHost{{
+			Client: &http.Client{Transport: asker{via}}, Scheme: base.Scheme, Host: base.Host, Path: "/v2",
+			Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+		}}, nil
+	}})
 }
+
+// An asker makes an error of the sentence with which the brain's registry
+// refuses: containerd would not look at it.
+type asker struct{ http.RoundTripper }
+
+func (a asker) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.RoundTripper.RoundTrip(r)
+	if err != nil || resp.StatusCode < http.StatusInternalServerError {
+		return resp, err
+	}
+	if r.Method == http.MethodHead { // without a body
+		resp.Body.Close()
+		again := r.Clone(r.Context())
+		again.Method = http.MethodGet
+		if resp, err = a.RoundTripper.RoundTrip(again); err != nil {
+			return nil, err
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	resp.Body.Close()
+	if sentence := told(body); sentence != "" {
+		return nil, refusal(sentence)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, err
+}
+
+// A refusal is the sentence with which the brain's registry refuses.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }

@@ -2,16 +2,14 @@ package containerd
 
 import (
 	"context"
-	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"runtime"
 	"strings"
 	"syscall"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -42,38 +40,23 @@ func explainPull(ref string, err error) string {
 	if n, perr := reference.ParseNormalizedNamed(ref); perr == nil {
 		host = "registry " + reference.Domain(n)
 	}
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	var status remoteerrors.ErrUnexpectedStatus
 	var timeout net.Error
 	var platform platformError
+	var refused refusal
 	switch text := err.Error(); {
-	case errors.As(err, &dns):
-		if dns.IsNotFound {
-			return fmt.Sprintf("%s is unknown: no such host; check the name", host)
-		}
-		return fmt.Sprintf("%s can't be looked up: %s", host, dns.Err)
-	case errors.Is(err, docker.ErrInvalidAuthorization), errors.As(err, &status) && denied(status.StatusCode):
-		return fmt.Sprintf("%s does not let us have it: it does not exist or needs a login", host)
 	case errors.As(err, &platform):
 		return string(platform)
 	case strings.Contains(text, "no match for platform"):
 		return fmt.Sprintf("it has no variant for %s/%s", runtime.GOOS, runtime.GOARCH)
+	case errors.As(err, &refused):
+		return string(refused)
 	case errdefs.IsNotFound(err):
 		return fmt.Sprintf("%s has no such image or tag; check the name", host)
-	case errors.As(err, &cert):
-		return fmt.Sprintf("the certificate of %s is not trusted: %v", host, cert.Err)
-	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return fmt.Sprintf("%s does not speak TLS; name it as a plain HTTP registry if that is meant", host)
-	case status.StatusCode == http.StatusBadRequest && strings.HasPrefix(status.RequestURL, "http://"):
-		return fmt.Sprintf("%s answers %s to plain HTTP; does it want TLS?", host, status.Status)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Sprintf("%s refuses connections; is it running?", host)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH):
+		return "the brain, through which it comes, does not answer"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("%s does not answer in time", host)
-	case errors.As(err, &status) && status.StatusCode == http.StatusTooManyRequests:
-		return fmt.Sprintf("%s says too many requests; try again later", host)
 	case errors.Is(err, syscall.ENOSPC):
 		return "no space is left on this cell's disk"
 	case errors.As(err, &status): // not its text, which has a URL that may be signed
@@ -83,8 +66,19 @@ func explainPull(ref string, err error) string {
 	}
 }
 
-func denied(status int) bool {
-	return status == http.StatusUnauthorized || status == http.StatusForbidden
+// told returns the sentence with which the brain's registry refuses, or "".
+func told(body []byte) string {
+	var answer struct {
+		Errors []struct{ Message string } `json:"errors"`
+	}
+	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
+		return ""
+	}
+	_, sentence, ok := strings.Cut(answer.Errors[0].Message, ": ") // behind "image X"
+	if !ok {
+		return answer.Errors[0].Message
+	}
+	return sentence
 }
 
 // platformError says that an image is for another kind of machine.

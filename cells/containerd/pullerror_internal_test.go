@@ -1,25 +1,6 @@
 package containerd
 
-import (
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"testing"
-)
-
-// Loopback registries are spoken to without TLS, so this one can't be had by
-// way of Pull.
-func TestExplainNoTLS(t *testing.T) {
-	s := httptest.NewServer(http.NotFoundHandler())
-	defer s.Close()
-	_, err := http.Get(strings.Replace(s.URL, "http://", "https://", 1))
-	if err == nil {
-		t.Fatal("TLS was spoken")
-	}
-	if got := explainPull("example.com/x:1", err); !strings.Contains(got, "registry example.com does not speak TLS") {
-		t.Errorf("got %q", got)
-	}
-}
+import "testing"
 
 func TestShorten(t *testing.T) {
 	tests := []struct{ text, want string }{

@@ -52,16 +52,6 @@ func (r *reader) labels() map[string]string {
 	return labels
 }
 
-func (r *reader) registries() []string {
-	all := r.list("plain-http")
-	for _, s := range all {
-		if _, _, ok := hostPort(s); !ok {
-			r.wrong("plain-http", "%q is not a registry; write it as host or host:port, without http://", s)
-		}
-	}
-	return all
-}
-
 // hostPort splits "host[:port]"; the port is the API's when there is none.
 func hostPort(s string) (host, port string, ok bool) {
 	host, port, err := net.SplitHostPort(s)

@@ -64,8 +64,7 @@ type CellConfig struct {
 	EvacuateOnStop  bool          // move the instances to other cells when told to stop
 	EvacuateTimeout time.Duration // the longest that may take
 
-	Containerd string   // socket of an external containerd; empty: the one inside
-	PlainHTTP  []string // registries, "host" or "host:port", spoken to without TLS
+	Containerd string // socket of an external containerd; empty: the one inside
 }
 
 // UpConfig is what a process needs that is a brain and a cell. The Common parts

@@ -183,7 +183,6 @@ func TestBadValues(t *testing.T) {
 		{"negative memory", "--join b --token t --memory-mb -1", `memory-mb (flag --memory-mb): "-1" is not a number from 0 to`},
 		{"too long to evacuate", "--join b --token t --evacuate-timeout 2h", `"2h" is not a time from 1s to 1h0m0s`},
 		{"no containers", "--join b --token t --max-containers 0", "give at least 1"},
-		{"registry as url", "--join b --token t --plain-http http://r", "without http://"},
 		{"level", "--join b --token t --log-level loud", `"loud" is not debug, info, warn or error`},
 		{"format", "--join b --token t --log-format xml", `"xml" is not text or json`},
 		{"no data folder", "--join b --token t --data-dir=", "a folder is needed"},

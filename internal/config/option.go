@@ -76,7 +76,6 @@ func mainOptions() []option {
 		{key: "evacuate-on-stop", roles: roleCell | roleUp, def: false, usage: "when told to stop, move the instances to other cells first"},
 		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
-		{key: "plain-http", roles: roleCell | roleUp, def: []string(nil), usage: "`host[:port]` of a registry to speak to without TLS; may be repeated"},
 	}
 }
 

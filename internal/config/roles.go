@@ -105,7 +105,6 @@ func (r *reader) cell(common Common) CellConfig {
 		EvacuateTimeout: r.duration("evacuate-timeout", time.Second, MaxEvacuateTimeout),
 
 		Containerd: r.text("containerd-address"),
-		PlainHTTP:  r.registries(),
 	}
 	if c.ID == "" {
 		c.ID = hostID()

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -119,10 +120,15 @@ func TestImageFromARegistry(t *testing.T) {
 	h.push("10.99.0.1:5000/team/hello:v1")
 	h.up("--memory-mb", "64")
 	token := strings.TrimSpace(h.ltc("token"))
-	c1.waitReady(c1.start("cell", "--join", h.addr, "--token", token, "--plain-http", "10.99.0.1:5000"))
+	c1.waitReady(c1.start("cell", "--join", h.addr, "--token", token))
 
-	// The cell in the brain's process has room for one; loopback needs no flag.
+	// The cell in the brain's process has room for one; loopback needs no word
+	// that plain HTTP is meant, anything else does.
 	h.ltc("create", "near", "127.0.0.1:5000/team/hello:v1", "-m", "64")
+	if code, _, errs := h.lattice("create", "far", "10.99.0.1:5000/team/hello:v1"); code != 15 || !strings.Contains(errs, "ltc registry add 10.99.0.1:5000 --plain-http") {
+		t.Errorf("without TLS: exit code %d, want 15:\n%s", code, errs)
+	}
+	h.ltc("registry", "add", "10.99.0.1:5000", "--plain-http")
 	if body := h.mustGet("near."+domain, "/"); !strings.Contains(body, "near") {
 		t.Errorf("answer: %s", body)
 	}
@@ -137,7 +143,7 @@ func TestImageFromARegistry(t *testing.T) {
 	if code != 15 || !strings.Contains(errs, "v9") {
 		t.Errorf("unknown tag: exit code %d, want 15:\n%s", code, errs)
 	}
-	h.ltc("remove", "near", "far", "none")
+	h.ltc("remove", "near", "far")
 }
 
 // TestBesideAFirewall runs a cluster on hosts whose own firewall drops all that
@@ -172,4 +178,20 @@ func TestBesideAFirewall(t *testing.T) {
 	if after := h.nft("list", "table", "ip", "filter") + c1.nft("list", "table", "ip", "filter"); after != before {
 		t.Errorf("the firewall's table was changed from\n%s\nto\n%s", before, after)
 	}
+}
+
+// otherImage is the sample image with other bits, which behaves the same.
+func otherImage(t *testing.T, dir string) v1.Image {
+	t.Helper()
+	img := sampleImage(t, dir)
+	c, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := c.Config
+	config.Labels = map[string]string{"version": "2"}
+	if img, err = mutate.Config(img, config); err != nil {
+		t.Fatal(err)
+	}
+	return img
 }

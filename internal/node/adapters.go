@@ -34,13 +34,33 @@ func (s shownApps) Statuses() []app.Status {
 	return sts
 }
 
-// Create also lets go of the log of a former app of that name.
+// Create also chooses the bits of the image, and lets go of the log of a former
+// app of that name.
 func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
-	a, err := s.Scheduler.Create(ctx, a)
+	a, err := s.b.choose(ctx, a)
+	if err != nil {
+		return a, err
+	}
+	a, err = s.Scheduler.Create(ctx, a)
 	if err == nil {
 		s.b.hub.Forget(a.Name)
 	}
 	return a, err
+}
+
+// Update chooses the bits of the image anew if it is another one, or pull is
+// set.
+func (s shownApps) Update(ctx context.Context, a app.App, o app.RolloutOptions, pull bool) (app.App, error) {
+	now, err := s.Scheduler.Status(a.Name)
+	if err != nil {
+		return a, err
+	}
+	if pull || a.Image != now.App.Image {
+		if a, err = s.b.choose(ctx, a); err != nil {
+			return a, err
+		}
+	}
+	return s.Scheduler.Update(ctx, a, o)
 }
 
 // loggedTasks is api.Tasks: the scheduler's, whose logs begin with them.
@@ -51,11 +71,26 @@ type loggedTasks struct {
 
 // CreateTask also lets go of the log of a former app or task of that name.
 func (s loggedTasks) CreateTask(ctx context.Context, t app.Task) (app.Task, error) {
-	t, err := s.Scheduler.CreateTask(ctx, t)
+	spec, err := s.b.choose(ctx, t.Spec)
+	if err != nil {
+		return t, err
+	}
+	t.Spec = spec
+	t, err = s.Scheduler.CreateTask(ctx, t)
 	if err == nil {
 		s.b.hub.Forget(t.Name)
 	}
 	return t, err
+}
+
+// CreateSchedule chooses the bits once, for all its tasks.
+func (s loggedTasks) CreateSchedule(ctx context.Context, x app.Schedule) (app.Schedule, error) {
+	spec, err := s.b.choose(ctx, x.Task.Spec)
+	if err != nil {
+		return x, err
+	}
+	x.Task.Spec = spec
+	return s.Scheduler.CreateSchedule(ctx, x)
 }
 
 // describe fills in what a cell tells the others of itself.

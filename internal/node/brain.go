@@ -20,6 +20,7 @@ import (
 	"lattice/app"
 	"lattice/cluster"
 	"lattice/events"
+	"lattice/images"
 	"lattice/internal/config"
 	"lattice/internal/pki"
 	"lattice/internal/run"
@@ -49,6 +50,9 @@ type brain struct {
 	recent  *recentLog
 	router  *router.Router
 	members *cluster.Cluster
+
+	registries *images.Settings
+	registry   *images.Registry
 
 	presence  signal // somebody came, went, or was put out
 	confirmed confirmations
@@ -130,6 +134,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	b.broker = sessions.New(sessions.Config{
 		Cells: b.sched.Cells, Changed: b.sched.Changed, Emit: b.journal.Emit, Log: log.With("part", "sessions"),
 	})
+	if err = b.openRegistry(); err != nil {
+		return nil, err
+	}
 	b.hub = logs.New()
 	if b.router, err = b.newRouter(); err != nil {
 		return nil, err
@@ -228,6 +235,7 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("callbacks", newCaller(b.sched, b.log.With("part", "callbacks")).Run)
 	g.Add("routes", b.keepTable)
 	g.Add("history", b.history.Run)
+	g.Add("registry", b.registry.Run)
 	g.Add("api", b.serveAPI)
 	g.Add("sessions", b.broker.Run)
 	if b.ssh.ln != nil {
@@ -305,7 +313,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	log := b.log.With("part", "api")
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
-			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store,
+			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Images: stock{b}, Registry: b.registry, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store,
 			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
 			Execs: execs{b.broker, b}, SSHKeys: sshKeys{b.ssh.keys},
 			Events: b.journal, Doctor: patient{b}, Log: log, Done: streams,

@@ -54,7 +54,7 @@ func (c *cell) open(ctx context.Context) error {
 	}
 	c.runtime, err = containerd.Open(ctx, containerd.Config{
 		Root: c.dir("containerd"), State: c.cfg.StateDir, Bin: bin, LogRoot: c.dir("logs"), Network: c.net,
-		Address: c.cfg.Containerd, PlainHTTP: c.cfg.PlainHTTP, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
+		Address: c.cfg.Containerd, Registry: c.pullFrom, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
 	})
 	return err
 }

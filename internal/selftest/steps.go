@@ -138,7 +138,7 @@ func update(ctx context.Context, t *trial) error {
 	a := s.App
 	a.Env = map[string]string{"LATTICE_TEST": "updated"}
 	return t.change(ctx, "updated", func() error {
-		_, err := t.brain.UpdateApp(ctx, a, app.RolloutOptions{})
+		_, err := t.brain.UpdateApp(ctx, a, app.RolloutOptions{}, false)
 		return err
 	})
 }
@@ -177,7 +177,7 @@ func route(ctx context.Context, t *trial) error {
 	}
 	a, second := s.App, t.name+"-second"
 	a.Routes = []app.Route{{Host: t.name}, {Host: second}}
-	if _, err := t.brain.UpdateApp(ctx, a, app.RolloutOptions{}); err != nil {
+	if _, err := t.brain.UpdateApp(ctx, a, app.RolloutOptions{}, false); err != nil {
 		return err
 	}
 	return t.until(ctx, "wait for an answer of "+second, func() error {

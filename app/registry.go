@@ -1,0 +1,72 @@
+package app
+
+import (
+	"net/url"
+	"strings"
+	"time"
+)
+
+// ClusterImages starts the names of images that are in the cluster's own
+// registry.
+const ClusterImages = "cluster/"
+
+// ClusterHost stands for the host of such an image where a host is needed.
+const ClusterHost = "cluster.invalid"
+
+// FullImage returns the name of an image with a host in front where it would be
+// taken for one of Docker's registry.
+func FullImage(image string) string {
+	if rest, own := strings.CutPrefix(image, ClusterImages); own {
+		return ClusterHost + "/" + rest
+	}
+	return image
+}
+
+// A Registry is what the brain knows of a registry from which it pulls.
+type Registry struct {
+	Host      string `json:"host"`                 // host or host:port, as it starts the names of images
+	Username  string `json:"username,omitempty"`   // empty: nobody in particular
+	Password  string `json:"password,omitempty"`   // on its way to the brain only; never in an answer
+	PlainHTTP bool   `json:"plain_http,omitempty"` // without TLS; loopback addresses are tried without it anyway
+	Insecure  bool   `json:"insecure,omitempty"`   // whose certificate it shows is not looked at
+	CA        string `json:"ca,omitempty"`         // certificates in PEM that sign its own; empty: the system's
+	Mirror    string `json:"mirror,omitempty"`     // URL that is asked in its place, with the same names
+}
+
+// Validate returns what is wrong with r, as ErrInvalid.
+func (r Registry) Validate() error {
+	host := strings.TrimSpace(r.Host)
+	switch u, err := url.Parse("https://" + host); {
+	case host == "" || err != nil || u.Host != host || u.Hostname() == "":
+		return Invalid("the registry %.100q is no host: write it as it starts the names of images, such as registry.example.com or 10.0.0.5:5000", r.Host)
+	case r.Username == "" && r.Password != "":
+		return Invalid("the password of %s has no user name with it", host)
+	case r.PlainHTTP && (r.Insecure || r.CA != ""):
+		return Invalid("%s is to be asked without TLS: then neither a CA nor --insecure makes sense", host)
+	}
+	if r.Mirror == "" {
+		return nil
+	}
+	if u, err := url.Parse(r.Mirror); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+		return Invalid("the mirror %.100q of %s must be http://HOST[:PORT] or https://HOST[:PORT]", r.Mirror, host)
+	}
+	return nil
+}
+
+// A StoredImage is an image that the brain's registry has.
+type StoredImage struct {
+	Name    string    `json:"name"`              // as an app names it, without the digest
+	Digest  string    `json:"digest"`            // sha256:…
+	Tags    []string  `json:"tags,omitempty"`    // that lead to it now
+	Bytes   int64     `json:"bytes"`             // of its layers, compressed; those that others have as well included
+	UsedAt  time.Time `json:"used_at,omitzero"`  // when a cell or a user last asked for it
+	UsedBy  []string  `json:"used_by,omitempty"` // apps that run it, or can go back to it
+	Cached  bool      `json:"cached,omitempty"`  // it came from another registry and can be had again
+	Partial bool      `json:"partial,omitempty"` // some of its layers are not here: no cell wanted them yet
+}
+
+// A Pruning is what the removal of images that nobody uses has freed.
+type Pruning struct {
+	Images []StoredImage `json:"images"` // that are gone, or with a dry run would be
+	Bytes  int64         `json:"bytes"`  // that were freed on the brain's disk
+}

@@ -1,0 +1,282 @@
+package images
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"lattice/app"
+)
+
+// Settings is what is known of other registries. It is on disk, passwords
+// encrypted by a key in a file of its own, so that a copy of the one file tells
+// none. All methods may be called concurrently.
+type Settings struct {
+	path string
+	seal cipher.AEAD
+
+	mu  sync.Mutex // held over a change and its way to the disk
+	now settings
+}
+
+// settings is the file.
+type settings struct {
+	Registries map[string]registry `json:"registries"` // by host
+	Allowed    []string            `json:"allowed"`    // patterns of images that may run; empty: all
+	Apps       map[string]login    `json:"apps"`       // by app: for its image only
+}
+
+type registry struct {
+	app.Registry
+	Sealed []byte `json:"sealed,omitempty"` // the password
+}
+
+// A login is what one app's image is pulled with.
+type login struct {
+	Repo     string `json:"repo"` // as ref.name
+	Username string `json:"username"`
+	Sealed   []byte `json:"sealed"`
+}
+
+// OpenSettings reads the settings in a folder, and makes the key if there is
+// none.
+func OpenSettings(dir string) (*Settings, error) {
+	key, err := openKey(filepath.Join(dir, "registries.key"))
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	s := &Settings{path: filepath.Join(dir, "registries.json")}
+	if s.seal, err = cipher.NewGCM(block); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(s.path)
+	if err == nil {
+		err = json.Unmarshal(data, &s.now)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read what is known of registries: %w", err)
+	}
+	return s, nil
+}
+
+// openKey reads the key at path, or makes it.
+func openKey(path string) ([]byte, error) {
+	key, err := os.ReadFile(path)
+	switch {
+	case err == nil && len(key) != 32:
+		return nil, fmt.Errorf("%s has %d bytes, a key has 32: delete it, and add the registries' passwords again", path, len(key))
+	case !errors.Is(err, fs.ErrNotExist):
+		return key, err
+	}
+	key = make([]byte, 32)
+	rand.Read(key)
+	return key, writeFile(path, key)
+}
+
+// encrypt seals a password; it opens under the same name only.
+func (s *Settings) encrypt(password, name string) []byte {
+	if password == "" {
+		return nil
+	}
+	nonce := make([]byte, s.seal.NonceSize())
+	rand.Read(nonce)
+	return s.seal.Seal(nonce, nonce, []byte(password), []byte(name))
+}
+
+func (s *Settings) decrypt(sealed []byte, name string) (string, error) {
+	n := s.seal.NonceSize()
+	if len(sealed) < n {
+		return "", nil
+	}
+	b, err := s.seal.Open(nil, sealed[:n], sealed[n:], []byte(name))
+	if err != nil {
+		return "", fmt.Errorf("the password for %s can't be read with this key: add it again", name)
+	}
+	return string(b), nil
+}
+
+// change lets fn alter the settings and returns when they are on disk.
+func (s *Settings) change(fn func(*settings) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := settings{maps.Clone(s.now.Registries), slices.Clone(s.now.Allowed), maps.Clone(s.now.Apps)}
+	if next.Registries == nil {
+		next.Registries = map[string]registry{}
+	}
+	if next.Apps == nil {
+		next.Apps = map[string]login{}
+	}
+	if err := fn(&next); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(next, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeFile(s.path, data); err != nil {
+		return err
+	}
+	s.now = next
+	return nil
+}
+
+// Put adds a registry, or changes the one of its host. Without a password the
+// one that is known stays, if the user name is the same.
+func (s *Settings) Put(r app.Registry) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	r.Host = domain(r.Host)
+	return s.change(func(f *settings) error {
+		old := f.Registries[r.Host]
+		sealed := s.encrypt(r.Password, r.Host)
+		if r.Password == "" && r.Username == old.Username {
+			sealed = old.Sealed
+		}
+		r.Password = ""
+		f.Registries[r.Host] = registry{r, sealed}
+		return nil
+	})
+}
+
+// Remove forgets a registry. It is ErrNotFound if it isn't known.
+func (s *Settings) Remove(host string) error {
+	host = domain(host)
+	return s.change(func(f *settings) error {
+		if _, ok := f.Registries[host]; !ok {
+			return fmt.Errorf("registry %s: %w", host, app.ErrNotFound)
+		}
+		delete(f.Registries, host)
+		return nil
+	})
+}
+
+// List returns all registries by host, without passwords.
+func (s *Settings) List() []app.Registry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []app.Registry{}
+	for _, host := range slices.Sorted(maps.Keys(s.now.Registries)) {
+		all = append(all, s.now.Registries[host].Registry)
+	}
+	return all
+}
+
+// Allowed returns the patterns of images that may run; none: all may.
+func (s *Settings) Allowed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string{}, s.now.Allowed...)
+}
+
+// SetAllowed replaces the patterns. In one, * stands for anything but a slash,
+// and ** at the end for anything.
+func (s *Settings) SetAllowed(patterns []string) error {
+	for _, p := range patterns {
+		if _, err := path.Match(strings.TrimSuffix(p, "**"), ""); err != nil || p == "" {
+			return app.Invalid("the pattern %.100q is not well formed: write such as registry.example.com/team/* or cluster/**", p)
+		}
+	}
+	return s.change(func(f *settings) error { f.Allowed = slices.Clone(patterns); return nil })
+}
+
+// allows reports whether an image may run.
+func (s *Settings) allows(r ref) bool {
+	patterns := s.Allowed()
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
+		if stem, all := strings.CutSuffix(p, "**"); all {
+			return strings.HasPrefix(r.name(), stem)
+		}
+		ok, _ := path.Match(p, r.name()) // was checked by SetAllowed
+		return ok
+	})
+}
+
+// SetLogin keeps what the image of one app is pulled with; an empty user name
+// forgets it.
+func (s *Settings) SetLogin(name, image, username, password string) error {
+	r, err := parse(image)
+	if err != nil {
+		return err
+	}
+	return s.change(func(f *settings) error {
+		if username == "" {
+			delete(f.Apps, name)
+			return nil
+		}
+		f.Apps[name] = login{r.name(), username, s.encrypt(password, "app "+name)}
+		return nil
+	})
+}
+
+// Keep forgets the logins of all but the named apps.
+func (s *Settings) Keep(exists func(name string) bool) error {
+	s.mu.Lock()
+	gone := slices.ContainsFunc(slices.Collect(maps.Keys(s.now.Apps)), func(n string) bool { return !exists(n) })
+	s.mu.Unlock()
+	if !gone {
+		return nil
+	}
+	return s.change(func(f *settings) error {
+		maps.DeleteFunc(f.Apps, func(n string, _ login) bool { return !exists(n) })
+		return nil
+	})
+}
+
+// A source is how to reach the registry of an image.
+type source struct {
+	app.Registry
+	password string
+}
+
+// sources returns how the image may be had: with the logins of apps that have
+// it, and that of the registry.
+func (s *Settings) sources(r ref) ([]source, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.now.Registries[r.host]
+	known.Host = r.host
+	var all []source
+	for _, name := range slices.Sorted(maps.Keys(s.now.Apps)) {
+		l := s.now.Apps[name]
+		if l.Repo != r.name() {
+			continue
+		}
+		password, err := s.decrypt(l.Sealed, "app "+name)
+		if err != nil {
+			return nil, err
+		}
+		own := source{known.Registry, password}
+		own.Username = l.Username
+		all = append(all, own)
+	}
+	password, err := s.decrypt(known.Sealed, r.host)
+	if err != nil {
+		return nil, err
+	}
+	return append(all, source{known.Registry, password}), nil
+}
+
+// domain writes a host as it is in the names of images.
+func domain(host string) string {
+	host = strings.ToLower(strings.TrimSpace(host))
+	if host == "index.docker.io" || host == "registry-1.docker.io" {
+		return "docker.io"
+	}
+	return host
+}

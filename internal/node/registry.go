@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lattice/api"
+	"lattice/app"
+	"lattice/images"
+)
+
+// openRegistry opens the brain's registry.
+func (b *brain) openRegistry() (err error) {
+	dir := filepath.Join(b.cfg.DataDir, "brain")
+	if b.registries, err = images.OpenSettings(dir); err != nil {
+		return err
+	}
+	b.registry, err = images.Open(images.Config{
+		Dir: filepath.Join(dir, "images"), Settings: b.registries, Log: b.log.With("part", "registry"),
+		Authorize: b.mayPull, InUse: b.imagesInUse,
+	})
+	return err
+}
+
+// mayPull is images.Config.Authorize: a cell shows its certificate, a user gives
+// the token as a password, to whatever user name.
+func (b *brain) mayPull(r *http.Request, push bool) error {
+	if t := r.TLS; t != nil && len(t.VerifiedChains) > 0 {
+		return b.mayCellPull(t.VerifiedChains[0][0], push)
+	}
+	_, token, ok := r.BasicAuth()
+	if !ok {
+		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
+	if token == "" {
+		return app.Unauthorized("give a user's token as the password, with any user name")
+	}
+	role, err := auth{b.secrets}.Role(token)
+	if err != nil {
+		var who api.Caller
+		if who, err = (users{b.users, b.ca}).Bearer(token); err != nil {
+			return err
+		}
+		role = who.Role
+	}
+	if role == api.RoleUser || role == api.RoleViewer && !push {
+		return nil
+	}
+	return app.Unauthorized("this token does not open the registry")
+}
+
+func (b *brain) mayCellPull(cert *x509.Certificate, push bool) error {
+	if push {
+		return app.Unauthorized("cells only pull")
+	}
+	_, in, err := b.secrets.Cell(cert)
+	if err == nil {
+		err = context.Cause(in)
+	}
+	return err
+}
+
+// imagesInUse is images.Config.InUse: what apps and tasks run, and what apps
+// can go back to.
+func (b *brain) imagesInUse() map[string][]string {
+	by := map[string][]string{}
+	add := func(name string, a app.App) {
+		if a.Digest == "" {
+			return
+		}
+		key := images.Key(a.Image, a.Digest)
+		for _, n := range by[key] {
+			if n == name {
+				return
+			}
+		}
+		by[key] = append(by[key], name)
+	}
+	for _, s := range b.sched.Statuses() {
+		add(s.App.Name, s.App)
+		revisions, err := b.sched.Revisions(s.App.Name)
+		if err != nil {
+			continue // removed a moment ago
+		}
+		for _, r := range revisions {
+			add(s.App.Name, r.App)
+		}
+	}
+	for _, t := range b.sched.Tasks() {
+		add(t.Name, t.Spec)
+	}
+	for _, s := range b.sched.Schedules() {
+		add(s.Name, s.Task.Spec)
+	}
+	return by
+}
+
+// choose gives an app the digest of its image.
+func (b *brain) choose(ctx context.Context, a app.App) (app.App, error) {
+	if _, ok := bundledImages()[strings.TrimSuffix(a.Image, ":latest")]; ok {
+		a.Digest = ""
+		return a, nil
+	}
+	var err error
+	a.Digest, err = b.registry.Resolve(ctx, a.Image)
+	return a, err
+}
+
+// pullFrom is containerd.Config.Registry.
+func (c *cell) pullFrom() (*url.URL, http.RoundTripper) { return c.client.Registry() }
+
+// stock is api.Images.
+type stock struct{ b *brain }
+
+func (s stock) Registries() []app.Registry { return s.b.registries.List() }
+
+func (s stock) PutRegistry(ctx context.Context, r app.Registry, check bool) error {
+	if check {
+		if err := images.Greet(ctx, r); err != nil {
+			return err
+		}
+	}
+	return s.b.registries.Put(r)
+}
+
+func (s stock) RemoveRegistry(_ context.Context, host string) error {
+	return s.b.registries.Remove(host)
+}
+
+func (s stock) SetLogin(_ context.Context, name string, l api.Login) error {
+	return s.b.registries.SetLogin(name, l.Image, l.Username, l.Password)
+}
+
+func (s stock) Allowed() []string { return s.b.registries.Allowed() }
+
+func (s stock) SetAllowed(_ context.Context, patterns []string) error {
+	return s.b.registries.SetAllowed(patterns)
+}
+
+func (s stock) Images(ctx context.Context) ([]app.StoredImage, error) { return s.b.registry.List(ctx) }
+
+func (s stock) Prune(ctx context.Context, r api.PruneRequest) (app.Pruning, error) {
+	return s.b.registry.Prune(ctx, images.Rule{Unused: time.Duration(r.Unused), Own: r.Own, DryRun: r.DryRun})
+}
