@@ -87,6 +87,13 @@ type Cells interface {
 	Discard(ctx context.Context, app string) ([]app.Instance, error)
 }
 
+// Router is what leads requests to instances. Its method may be called
+// concurrently.
+type Router interface {
+	// RouteStatuses is by host and path.
+	RouteStatuses() []app.RouteStatus
+}
+
 // Logs keeps the newest lines of every app. All methods may be called
 // concurrently.
 type Logs interface {

@@ -90,6 +90,11 @@ func (c *Client) WatchCells(ctx context.Context, fn func([]CellStatus) error) er
 	return c.stream(ctx, "/cells?watch=true", each(fn))
 }
 
+// Routes returns the routes as the router has them.
+func (c *Client) Routes(ctx context.Context) ([]app.RouteStatus, error) {
+	return get[[]app.RouteStatus](ctx, c, "/routes")
+}
+
 // Strays returns the containers that run though the brain doesn't know them.
 func (c *Client) Strays(ctx context.Context) ([]app.Instance, error) {
 	return get[[]app.Instance](ctx, c, "/strays")

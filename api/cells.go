@@ -44,6 +44,10 @@ func (s *server) listStrays(c *gin.Context) {
 	s.answer(c, http.StatusOK, some(s.cfg.Cells.Strays()))
 }
 
+func (s *server) listRoutes(c *gin.Context) {
+	s.answer(c, http.StatusOK, some(s.cfg.Router.RouteStatuses()))
+}
+
 func (s *server) work(c *gin.Context) {
 	id := c.Param("id")
 	watch(s, c, source[app.Work]{

@@ -37,6 +37,7 @@
 //	GET    /api/v1/schedules            []app.Schedule; ?watch=true
 //	GET    /api/v1/schedules/NAME       app.Schedule; ?watch=true
 //	DELETE /api/v1/schedules/NAME       204; the tasks it made stay
+//	GET    /api/v1/routes               []app.RouteStatus: the router's table
 //	GET    /api/v1/events               stream of app.Event; ?app= &task= &cell= &kind= &since=SEQ &lines=N (default 100, with since all; -1: all kept) &follow=true
 //	GET    /api/v1/doctor               []app.Finding of the brain's host and process
 //	GET    /api/v1/support              map of names of files to their content (base64), for a support bundle; no secrets

@@ -38,6 +38,7 @@ func (s *server) routes() []route {
 		{http.MethodDelete, v1 + "/apps/:name", RoleUser, s.removeApp},
 		{http.MethodGet, v1 + "/apps/:name/logs", roleReader, s.showLogs},
 		{http.MethodGet, v1 + "/apps/:name/exec", RoleUser, s.execApp},
+		{http.MethodGet, v1 + "/routes", roleReader, s.listRoutes},
 		{http.MethodGet, v1 + "/events", roleReader, s.showEvents},
 		{http.MethodGet, v1 + "/doctor", roleReader, s.diagnose},
 		{http.MethodGet, v1 + "/support", RoleUser, s.support},

@@ -34,6 +34,7 @@ type ServerConfig struct {
 	SSHKeys SSHKeys
 
 	Events Events // the journal
+	Router Router
 	Doctor Doctor
 
 	Images Images

@@ -75,7 +75,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 		Apps: b, Cells: b, Logs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)}, Users: &fakeUsers{},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n"},
-		Log:  slog.New(slog.DiscardHandler), Events: b.journal, Doctor: b,
+		Log:  slog.New(slog.DiscardHandler), Events: b.journal, Router: b, Doctor: b,
 	}))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}

@@ -105,7 +105,7 @@ func newRoot(st *streams) *cobra.Command {
 		newSchedule(st), newSchedules(st), newUnschedule(st),
 		newRegistry(st), newImages(st), newPush(st),
 		newLogs(st), newEvents(st),
-		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newAdopt(st),
+		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newRoutes(st), newAdopt(st),
 		newExplain(st), newDoctor(st), newSupportBundle(st), newTest(st), newSimulate(st), newVersion(st), newCompletion(st), newDocs(st),
 	)
 	root.AddCommand(fileCommands(st)...)

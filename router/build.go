@@ -105,7 +105,7 @@ func (c *candidate) backend(port int) *Backend {
 		if addr == "" {
 			return nil
 		}
-		c.backends[at] = &Backend{App: c.App, Index: c.Index, Instance: cmp.Or(c.GUID, c.ID), Addr: addr}
+		c.backends[at] = &Backend{App: c.App, Index: c.Index, Instance: cmp.Or(c.GUID, c.ID), Addr: addr, Port: c.Ports[at].Container}
 	}
 	return c.backends[at]
 }

@@ -54,6 +54,7 @@ type Backend struct {
 	Index    int
 	Instance string // unique for each container: its GUID, or the placement's ID when it has none
 	Addr     string // host:port to connect to
+	Port     int    // of the container
 }
 
 // newTable returns an empty table.

@@ -316,7 +316,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Images: stock{b}, Registry: b.registry, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store,
 			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
 			Execs: execs{b.broker, b}, SSHKeys: sshKeys{b.ssh.keys},
-			Events: b.journal, Doctor: patient{b}, Log: log, Done: streams,
+			Events: b.journal, Router: b.router, Doctor: patient{b}, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lattice/app"
+)
+
+func newRoutes(st *streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "routes [APP]",
+		GroupID: groupSee,
+		Short:   "List the routes and the instances they lead to now",
+		Long: `List the routes as the brain's router has them now, of one app or of all, and the
+healthy instances behind each: where the router connects to, how many requests and
+connections they have, and which of them it passes over because it can't reach them.`,
+		Example: st.name + " routes\n" + st.name + " routes web\n" + st.name + " routes -o json",
+		Args:    args(0, 1, "APP"),
+	}
+	out := formatFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		b, err := client()
+		if err != nil {
+			return err
+		}
+		routes, err := b.Routes(cmd.Context())
+		if err != nil {
+			return fmt.Errorf("list the routes: %w", err)
+		}
+		if len(args) > 0 {
+			if _, err := b.App(cmd.Context(), args[0]); err != nil {
+				return fmt.Errorf("list the routes: %w", err)
+			}
+			routes = slices.DeleteFunc(routes, func(r app.RouteStatus) bool { return !slices.Contains(r.Apps, args[0]) })
+		}
+		return list(st, *out, routes, routeName, routesTable, "No routes.")
+	}
+	return cmd
+}
+
+func routeName(r app.RouteStatus) string { return r.Host + r.Path }
+
+func routesTable(routes []app.RouteStatus) *table {
+	var t table
+	t.head("Route", "App", "Port", "Instance", "Address", "State", "In flight", "Options")
+	for _, r := range routes {
+		options := strings.Join(r.Options, ", ")
+		if len(r.Backends) == 0 {
+			t.row(field{routeName(r), bold}, strings.Join(r.Apps, ", "), "-", "-", "-", field{"no healthy instance", red}, "-", options)
+		}
+		for i, b := range r.Backends {
+			name := field{routeName(r), bold}
+			if i > 0 {
+				name, options = field{}, ""
+			}
+			state := field{"healthy", green}
+			if b.Ejected {
+				state = field{"ejected", yellow}
+			}
+			t.row(name, b.App, b.Port, strconv.Itoa(b.Index), b.Address, state, b.InFlight, options)
+		}
+	}
+	return &t
+}
