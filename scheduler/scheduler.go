@@ -80,6 +80,7 @@ type Scheduler struct {
 
 	told   map[string]refusedApp // by app
 	teller teller
+	crowd  crowd
 }
 
 // slot names one instance of one app.

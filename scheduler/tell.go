@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"lattice/app"
@@ -74,26 +75,75 @@ func (s *Scheduler) tellPlan(d Decision, cells []app.Cell) {
 	}
 }
 
-// oneByOne is how many events of a kind about an app are told at once; what more
-// there are is told in one.
-const oneByOne = 50
+const (
+	// oneByOne is how many events of a kind about an app are told in crowdTime;
+	// what more there are is told in one, at the end of it.
+	oneByOne  = 50
+	crowdTime = time.Minute
+)
 
-// emit tells what happened at the same time.
-func (s *Scheduler) emit(es []app.Event) {
-	type class struct{ kind, app string }
-	told := map[class]int{}
+// A crowd keeps events of one kind about one app from being very many. The zero
+// value is ready for use, and safe for concurrent use.
+type crowd struct {
+	mu  sync.Mutex // guards what follows
+	all map[class]lately
+}
+
+type class struct{ kind, app string }
+
+// lately is how often something was told since a moment, and how often not.
+type lately struct {
+	since      time.Time
+	told, more int
+}
+
+// thin returns the events of es that are to be told now, and what stands for
+// those that were not told and whose time is over.
+func (c *crowd) thin(es []app.Event, now time.Time) []app.Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == nil {
+		c.all = map[class]lately{}
+	}
+	out := c.over(now)
 	for _, e := range es {
-		c := class{e.Kind, e.App}
-		if told[c]++; told[c] <= oneByOne {
-			s.cfg.Emit(e)
+		k := class{e.Kind, e.App}
+		l := c.all[k]
+		if l.since.IsZero() {
+			l.since = now
+		}
+		if l.told < oneByOne {
+			l.told++
+			out = append(out, e)
+		} else {
+			l.more++
+		}
+		c.all[k] = l
+	}
+	return out
+}
+
+// over forgets what has had its time. The caller holds mu.
+func (c *crowd) over(now time.Time) (es []app.Event) {
+	for k, l := range c.all {
+		if now.Sub(l.since) < crowdTime {
+			continue
+		}
+		delete(c.all, k)
+		if l.more > 0 {
+			es = append(es, app.Event{Kind: k.kind, App: k.app, Index: app.NoIndex, Count: l.more, Message: fmt.Sprintf("and %d more within %s", l.more, now.Sub(l.since).Round(time.Second))})
 		}
 	}
-	for _, e := range es { // in their order
-		c := class{e.Kind, e.App}
-		if more := told[c] - oneByOne; more > 0 {
-			s.cfg.Emit(app.Event{Kind: e.Kind, App: e.App, Index: app.NoIndex, Count: more, Message: fmt.Sprintf("and %d more", more)})
-		}
-		delete(told, c)
+	slices.SortFunc(es, func(a, b app.Event) int {
+		return cmp.Or(strings.Compare(a.App, b.App), strings.Compare(a.Kind, b.Kind))
+	})
+	return es
+}
+
+// emit tells what happened to instances.
+func (s *Scheduler) emit(es []app.Event) {
+	for _, e := range s.crowd.thin(es, time.Now()) {
+		s.cfg.Emit(e)
 	}
 }
 

@@ -145,16 +145,25 @@ func TestWhyHere(t *testing.T) {
 	}
 }
 
-func TestManyAtOnceAreToldInOne(t *testing.T) {
-	var got []app.Event
-	s := &Scheduler{cfg: Config{Emit: func(e app.Event) { got = append(got, e) }}}
+func TestManyAreToldInOne(t *testing.T) {
+	var c crowd
 	var es []app.Event
 	for i := range 1000 {
 		es = append(es, app.Event{Kind: app.InstancePlaced, App: "web", Index: i}, app.Event{Kind: app.InstanceClaimed, App: "db", Index: i})
 	}
-	s.emit(append(es, app.Event{Kind: app.AppCreated, App: "web"}))
-	if len(got) != 2*oneByOne+3 || got[len(got)-1].Count+oneByOne != 1000 {
-		t.Errorf("got %d events, the last %+v", len(got), got[len(got)-1])
+	now := time.Now()
+	if got := c.thin(append(es, app.Event{Kind: app.AppCreated, App: "web"}), now); len(got) != 2*oneByOne+1 {
+		t.Errorf("got %d events at once", len(got))
+	}
+	if got := c.thin(es, now.Add(crowdTime-1)); len(got) != 0 {
+		t.Errorf("got %d events a little later", len(got))
+	}
+	got := c.thin(nil, now.Add(crowdTime))
+	if len(got) != 2 || got[0].App != "db" || got[0].Count != 2000-oneByOne || got[1].Count != 2000-oneByOne {
+		t.Errorf("got %+v in the end", got)
+	}
+	if got := c.thin(nil, now.Add(2*crowdTime)); len(got) != 0 || len(c.all) != 0 {
+		t.Errorf("got %+v after that, and %d are remembered", got, len(c.all))
 	}
 }
 

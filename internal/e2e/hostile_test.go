@@ -390,6 +390,11 @@ func TestThousandCrashLoops(t *testing.T) {
 	if len(logs) > 6000 { // events, the last three containers, and what came since they were last looked through
 		t.Errorf("%d logs are kept of a thousand instances", len(logs))
 	}
+	told := h.journal()
+	t.Logf("%d events tell of it", len(told))
+	if len(told) > 2000 || !slices.ContainsFunc(told, func(e app.Event) bool { return e.Kind == app.AppCreated && e.App == "good" }) {
+		t.Errorf("%d events: want few enough for what happened before not to be forgotten", len(told))
+	}
 	h.ltc("remove", "noimage", "nocommand")
 	h.ltc("remove", "good")
 }
