@@ -64,20 +64,16 @@ func (in *instance) attempt(ctx context.Context) (ending, bool) {
 // time is over or there is too much on the disk.
 func (in *instance) watchTask(ctx context.Context) (ending, bool) {
 	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	exits := make(chan Exit, 1)
-	lost := make(chan error, 1)
+	ended, full := in.awaitExit(ctx), make(chan error, 1)
 	go func() {
-		exit, err := in.agent.cfg.Runtime.Wait(ctx, in.rec.GUID)
-		if err != nil {
-			lost <- err
-			return
-		}
-		exits <- exit
+		full <- in.watchDisk(watching)
+		close(full)
 	}()
-	full := make(chan error, 1)
-	go func() { full <- in.watchDisk(watching) }()
-	defer func() { stop(); <-full }()
+	defer func() {
+		stop()
+		for range full { // until it has ended
+		}
+	}()
 	limit := time.Duration(in.rec.Assignment.Task.Timeout)
 	var late <-chan time.Time
 	if limit > 0 {
@@ -86,12 +82,9 @@ func (in *instance) watchTask(ctx context.Context) (ending, bool) {
 		late = timer.C
 	}
 	select {
-	case exit := <-exits:
-		return in.exited(exit), true
-	case err := <-lost:
-		return failed("%s", err), ctx.Err() == nil
+	case how := <-ended:
+		return in.exited(how), ctx.Err() == nil
 	case err := <-full:
-		full <- nil // for the one who waits for it
 		if ctx.Err() != nil {
 			return ending{}, false
 		}
@@ -99,15 +92,30 @@ func (in *instance) watchTask(ctx context.Context) (ending, bool) {
 		return failed("%s, so it was stopped", err), true
 	case <-late:
 		in.stopTask(fmt.Sprintf("the task did not end within %s", limit))
-		select {
-		case exit := <-exits:
-			if exit.At.Sub(in.rec.Run.StartedAt) < limit { // while nobody of us was there
-				return in.exited(exit), true
-			}
-		case <-lost:
+		how := <-ended
+		if how.err == nil && how.exit.At.Sub(in.rec.Run.StartedAt) < limit { // while nobody of us was there
+			return in.exited(how), true
 		}
 		return failed("did not end within %s, so it was stopped", limit), ctx.Err() == nil
 	}
+}
+
+// An outcome is how a container's process ended, or why nobody knows.
+type outcome struct {
+	exit Exit
+	err  error
+}
+
+// awaitExit returns a channel that tells how the process has ended, or that ctx
+// has.
+func (in *instance) awaitExit(ctx context.Context) <-chan outcome {
+	ended := make(chan outcome, 1)
+	guid := in.rec.GUID
+	go func() {
+		exit, err := in.agent.cfg.Runtime.Wait(ctx, guid)
+		ended <- outcome{exit, err}
+	}()
+	return ended
 }
 
 func (in *instance) stopTask(why string) {
@@ -118,10 +126,13 @@ func (in *instance) stopTask(why string) {
 
 // exited returns the ending of a process that ended by itself, with what is in
 // its result file.
-func (in *instance) exited(e Exit) ending {
-	end := ending{code: &e.Code}
-	if e.Code != 0 || e.OOMKilled {
-		end.reason = e.reason(in.rec.Assignment.App.MemoryMB)
+func (in *instance) exited(how outcome) ending {
+	if how.err != nil {
+		return failed("%s", how.err)
+	}
+	end := ending{code: &how.exit.Code}
+	if how.exit.Code != 0 || how.exit.OOMKilled {
+		end.reason = how.exit.reason(in.rec.Assignment.App.MemoryMB)
 	}
 	file := in.rec.Assignment.Task.ResultFile
 	if file == "" {

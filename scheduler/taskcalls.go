@@ -129,9 +129,9 @@ func (s *Scheduler) DeleteTask(ctx context.Context, name string) error {
 func (s *Scheduler) Callbacks(now time.Time) (due []app.Task, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.tasks.all {
+	for name := range s.tasks.calls {
+		t := s.tasks.all[name]
 		switch c := t.Callback; {
-		case c.Settled():
 		case !c.NextAt.After(now):
 			due = append(due, t)
 		case next.IsZero() || c.NextAt.Before(next):

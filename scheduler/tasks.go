@@ -18,6 +18,7 @@ const maxTasks = 10_000
 type taskBook struct {
 	all       map[string]app.Task  // by name
 	live      map[string]bool      // those that have not ended
+	calls     map[string]bool      // those whose end is still to be told
 	refused   map[string]string    // why a task fits nowhere
 	away      map[string]time.Time // cells that have tasks and are dead, since when
 	sweepAt   time.Time            // when the next one has been kept long enough; zero: there is none
@@ -25,7 +26,7 @@ type taskBook struct {
 }
 
 func newTaskBook() taskBook {
-	return taskBook{all: map[string]app.Task{}, live: map[string]bool{}, refused: map[string]string{}, away: map[string]time.Time{}, schedules: map[string]app.Schedule{}}
+	return taskBook{all: map[string]app.Task{}, live: map[string]bool{}, refused: map[string]string{}, away: map[string]time.Time{}, calls: map[string]bool{}, schedules: map[string]app.Schedule{}}
 }
 
 // adoptTasks makes c part of the state in memory. The caller holds s.mu.
@@ -36,6 +37,7 @@ func (s *Scheduler) adoptTasks(c app.Change) {
 		delete(b.all, name)
 		delete(b.live, name)
 		delete(b.refused, name)
+		delete(b.calls, name)
 	}
 	for _, t := range c.PutTasks {
 		s.announceTask(b.all[t.Name])
@@ -47,6 +49,9 @@ func (s *Scheduler) adoptTasks(c app.Change) {
 		}
 		delete(b.live, t.Name)
 		delete(b.refused, t.Name)
+		if b.calls[t.Name] = true; t.Callback.Settled() {
+			delete(b.calls, t.Name)
+		}
 		if at := t.ExpiresAt(); t.Callback.Settled() && (b.sweepAt.IsZero() || at.Before(b.sweepAt)) {
 			b.sweepAt = at
 		}

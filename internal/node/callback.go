@@ -41,50 +41,35 @@ type caller struct {
 	tasks taskEnds
 	log   *slog.Logger
 	http  *http.Client
+	slots chan struct{} // holds one for each call being made
+	ended chan struct{} // has one when a call has ended
+
+	mu   sync.Mutex
+	busy map[string]bool // tasks that are being told of
 }
 
 func newCaller(tasks taskEnds, log *slog.Logger) *caller {
-	return &caller{tasks: tasks, log: log, http: &http.Client{
-		Timeout: callbackTime,
-		// Whoever is called shall not make us call others.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &caller{
+		tasks: tasks, log: log, slots: make(chan struct{}, callbacks), ended: make(chan struct{}, 1), busy: map[string]bool{},
+		http: &http.Client{
+			Timeout: callbackTime,
+			// Whoever is called shall not make us call others.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
 }
 
 // Run calls until ctx is done.
 func (c *caller) Run(ctx context.Context) error {
-	slots := make(chan struct{}, callbacks)
 	var calls sync.WaitGroup
 	defer calls.Wait()
-	var mu sync.Mutex
-	busy := map[string]bool{} // names of tasks
-	ended := make(chan struct{}, 1)
 	for {
 		changed := c.tasks.Changed()
 		due, next := c.tasks.Callbacks(time.Now())
 		for _, t := range due {
-			mu.Lock()
-			taken := busy[t.Name]
-			busy[t.Name] = true
-			mu.Unlock()
-			if taken {
-				continue
+			if c.take(t.Name) {
+				calls.Go(func() { c.turn(ctx, t) })
 			}
-			calls.Go(func() {
-				select {
-				case slots <- struct{}{}:
-					c.call(ctx, t)
-					<-slots
-				case <-ctx.Done():
-				}
-				mu.Lock()
-				delete(busy, t.Name)
-				mu.Unlock()
-				select {
-				case ended <- struct{}{}:
-				default:
-				}
-			})
 		}
 		var later <-chan time.Time
 		if !next.IsZero() {
@@ -94,9 +79,37 @@ func (c *caller) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-		case <-ended:
+		case <-c.ended:
 		case <-later:
 		}
+	}
+}
+
+// take reports whether nobody tells of the task yet; then the caller must.
+func (c *caller) take(task string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy[task] {
+		return false
+	}
+	c.busy[task] = true
+	return true
+}
+
+// turn makes one try when there is a slot for it.
+func (c *caller) turn(ctx context.Context, t app.Task) {
+	select {
+	case c.slots <- struct{}{}:
+		c.call(ctx, t)
+		<-c.slots
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	delete(c.busy, t.Name)
+	c.mu.Unlock()
+	select {
+	case c.ended <- struct{}{}:
+	default: // one is there already
 	}
 }
 
