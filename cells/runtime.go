@@ -13,6 +13,7 @@ import (
 var (
 	ErrImage   = errors.New("image")         // wraps whatever keeps an image from being had: unknown, refused, unreachable
 	ErrCommand = errors.New("start command") // wraps a command that does not exist or can't be executed
+	ErrInDoubt = errors.New("in doubt")      // is what keeps a start from being known to have failed: the process may have run for a moment
 )
 
 // A Runtime runs containers on this host. Everything it makes outlives the
@@ -26,7 +27,7 @@ type Runtime interface {
 
 	// Start creates the container and returns when its process runs. If it
 	// fails nothing is left behind. A command that can't be executed is
-	// ErrCommand.
+	// ErrCommand. Unless the error is ErrInDoubt, too, the process never ran.
 	Start(ctx context.Context, s Spec) error
 
 	// Wait blocks until the container's process has ended and returns how.

@@ -9,6 +9,10 @@ import (
 	"lattice/app"
 )
 
+// startTries is how often a task's container is made at most until its process
+// has been started.
+const startTries = 3
+
 // runTask leads an attempt of a task to its end: one container, which is started
 // at most once. What became of it is reported until nobody wants it any more.
 func (in *instance) runTask(life, ctx context.Context) {
@@ -51,13 +55,38 @@ func (in *instance) attempt(ctx context.Context) (ending, bool) {
 	case !before && in.rec.Assignment.Task.Started:
 		return failed("cell %s has lost what it knew of the task, which was running there: it may have done its work, a part of it, or nothing", in.agent.cfg.ID), true
 	case !before:
-		if err := in.start(ctx); err != nil {
+		if err := in.startTask(ctx); err != nil {
 			end := failed("%s", explain(err, in.agent.cfg.ID))
 			end.unstarted = true
 			return end, ctx.Err() == nil
 		}
 	}
 	return in.watchTask(ctx)
+}
+
+// startTask starts the container. What goes wrong before there is a process, and
+// is the fault of neither the task nor its image, such as what a crash of ours
+// left behind, is tried again a few times.
+func (in *instance) startTask(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := in.start(ctx)
+		if err == nil || ctx.Err() != nil || try == startTries ||
+			errors.Is(err, ErrImage) || errors.Is(err, ErrCommand) || errors.Is(err, ErrInDoubt) {
+			return err
+		}
+		in.event("CELL", fmt.Sprintf("could not be started, trying again: %v", err))
+		if in.rec.GUID != "" {
+			if err := in.removeOnce(); err != nil {
+				return err
+			}
+		}
+		if err := in.keep(func(r *record) { r.GUID, r.Lease, r.Run = "", Lease{}, app.TaskRun{} }); err != nil {
+			return err
+		}
+		if !sleep(ctx, failedPause) {
+			return ctx.Err()
+		}
+	}
 }
 
 // watchTask waits for the end of the container, and brings it about when the

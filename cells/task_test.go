@@ -2,6 +2,7 @@ package cells
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -25,7 +26,8 @@ type host struct {
 	state  map[string]*Exit // containers; nil: runs
 	starts int
 	result string
-	broken error               // of each start
+	broken error               // of the starts to come
+	fails  int                 // that many of them; 0: all
 	at     func(moment string) // called at moments of interest
 }
 
@@ -51,8 +53,11 @@ func (h *host) Release(context.Context, string) error { return nil }
 
 func (h *host) Start(_ context.Context, s Spec) error {
 	h.moment("before start")
-	if h.broken != nil {
-		return h.broken
+	if err := h.broken; err != nil {
+		if h.fails--; h.fails == 0 {
+			h.broken = nil
+		}
+		return err
 	}
 	h.mu.Lock()
 	h.state[s.GUID] = nil
@@ -296,6 +301,32 @@ func TestTaskThatCannotBeStartedNeverRan(t *testing.T) {
 	b.work <- order()
 	if in := b.until(t, "has ended", is(app.Completed)); !in.Task.Failed || in.Reason != ErrCommand.Error() || !in.Task.StartedAt.IsZero() || in.GUID != "" {
 		t.Errorf("%+v %+v", in, in.Task)
+	}
+}
+
+func TestTaskIsStartedAgainOnlyWhileItCannotHaveRun(t *testing.T) {
+	for _, tt := range []struct {
+		err   error
+		fails int
+		runs  bool
+	}{
+		{errors.New("a leftover is in the way"), 1, true},
+		{errors.New("a leftover is in the way"), startTries, false},
+		{ErrInDoubt, 1, false},
+		{ErrCommand, 1, false},
+	} {
+		h := &host{dir: t.TempDir(), state: map[string]*Exit{}, broken: tt.err, fails: tt.fails}
+		b, stop := agentOn(t, h)
+		b.work <- order()
+		if tt.runs {
+			b.until(t, "runs", is(app.Running))
+			h.exit(0)
+		}
+		in := b.until(t, "has ended", is(app.Completed))
+		if in.Task.Failed == tt.runs || h.starts > 1 || tt.runs && in.Task.StartedAt.IsZero() {
+			t.Errorf("%v %d times: started %d times, %+v %+v", tt.err, tt.fails, h.starts, in, in.Task)
+		}
+		stop()
 	}
 }
 

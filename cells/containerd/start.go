@@ -79,12 +79,18 @@ func (r *Runtime) Start(ctx context.Context, s cells.Spec) (err error) {
 	}
 	p.done("network")
 	if err := task.Start(ctx); err != nil {
-		return explainStart(s, err)
+		return inDoubt{explainStart(s, err)}
 	}
 	p.done("start")
 	p.log()
 	return nil
 }
+
+// inDoubt is cells.ErrInDoubt and prints as what it wraps.
+type inDoubt struct{ error }
+
+func (e inDoubt) Unwrap() error        { return e.error }
+func (e inDoubt) Is(target error) bool { return target == cells.ErrInDoubt }
 
 // create makes all that must be there before the container's process: its
 // record, which keeps the snapshot from the garbage collector, its snapshot and
