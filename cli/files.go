@@ -67,7 +67,7 @@ func (f *fileFlags) read(ctx context.Context, st *streams) (described, error) {
 	}
 	if len(d.unsupported) > 0 && !f.skip {
 		return d, &failure{
-			code: exitSyntax, err: errors.New("this can't be done here:"), lines: d.unsupported,
+			code: exitSyntax, err: errors.New("some of it can't be done here"), lines: d.unsupported,
 			hint: "take it out of the file, or go on without it: --skip-unsupported",
 		}
 	}
