@@ -48,6 +48,7 @@ func TestExplain(t *testing.T) {
 	}
 	h.ltc("create", "nowhere", "lattice/hello", "-m", "900G", "--no-wait")
 	h.ltc("create", "noport", "lattice/hello", "-p", "8080,9999", "-M", "9999", "--start-timeout", "1s", "--no-wait")
+	h.lattice("run", "lattice/hello", "--name", "job", "--", "/nope") // fails
 	h.ltc("create", "crasher", "lattice/hello")
 	in := h.status("crasher").Instances[0]
 	if _, _, err := h.at(in, "/exit?code=3"); err != nil {
@@ -65,6 +66,7 @@ func TestExplain(t *testing.T) {
 		{"nowhere", false, "no cell takes nowhere/0: it needs 921600 MiB", "instance 0 finds no cell: needs 921600 MiB", "lattice cell --join"},
 		{"noport", false, "not healthy within 1s: port 9999", "instance 0 crashed: not healthy within 1s", "lattice update noport -M PORT"},
 		{"crasher", true, "instance 0 runs, but crashed 1 time before; the last time: exited with code 3", "instance 0 crashed: exited with code 3", "lattice logs crasher -i 0"},
+		{"job", false, "job failed: start command", "failed: ", "lattice logs job"},
 		{"one", true, "one is well", "joined: at ", ""},
 	} {
 		eventually(t, 60*time.Second, "the story of "+tt.app, func() string {
