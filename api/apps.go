@@ -97,17 +97,22 @@ func (s *server) showLogs(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	if _, err := s.cfg.Apps.Status(name); err != nil && len(s.cfg.Logs.Tail(name, 1)) == 0 {
+	if _, err := s.cfg.Apps.Status(name); err != nil && (name == app.DebugLog || len(s.cfg.Logs.Tail(name, 1)) == 0) {
 		if _, isTask := s.cfg.Tasks.Task(name); isTask != nil {
 			s.fail(c, err)
 			return
 		}
 	}
+	s.streamLogs(c, name, opt)
+}
+
+func (s *server) streamLogs(c *gin.Context, name string, opt LogOptions) {
+	follow, tail := s.cfg.Logs.Follow, s.cfg.Logs.Tail
 	s.stream(c, func(ctx context.Context, out *stream) error {
 		if opt.Follow {
-			return s.cfg.Logs.Follow(ctx, name, opt.Lines, func(lines []app.LogLine) error { return send(out, lines...) })
+			return follow(ctx, name, opt.Lines, func(lines []app.LogLine) error { return send(out, lines...) })
 		}
-		return send(out, s.cfg.Logs.Tail(name, opt.Lines)...)
+		return send(out, tail(name, opt.Lines)...)
 	})
 }
 

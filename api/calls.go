@@ -69,11 +69,15 @@ func (c *Client) RemoveApp(ctx context.Context, name string) error {
 // Logs calls fn with each line that is wanted. It returns nil after the last
 // one; if it follows, only the error that ended it.
 func (c *Client) Logs(ctx context.Context, name string, opt LogOptions, fn func(app.LogLine) error) error {
+	return c.logs(ctx, appPath(name)+"/logs", opt, fn)
+}
+
+func (c *Client) logs(ctx context.Context, path string, opt LogOptions, fn func(app.LogLine) error) error {
 	q := url.Values{"lines": {strconv.Itoa(opt.Lines)}}
 	if opt.Follow {
 		q.Set("follow", "true")
 	}
-	err := c.stream(ctx, appPath(name)+"/logs?"+q.Encode(), each(fn))
+	err := c.stream(ctx, path+"?"+q.Encode(), each(fn))
 	if err == errEnded && !opt.Follow {
 		return nil
 	}

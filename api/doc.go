@@ -41,6 +41,8 @@
 //	GET    /api/v1/events               stream of app.Event; ?app= &task= &cell= &kind= &since=SEQ &lines=N (default 100, with since all; -1: all kept) &follow=true
 //	GET    /api/v1/doctor               []app.Finding of the brain's host and process
 //	GET    /api/v1/support              map of names of files to their content (base64), for a support bundle; no secrets
+//	GET    /api/v1/debug-logs           stream of app.LogLine of lattice itself, on all nodes; ?lines= &follow= as above
+//	GET    /api/v1/clients/OS/ARCH      the program for such a system; its SHA-256 in hex is the ETag
 //	GET    /api/v1/cells                []CellStatus; ?watch=true
 //	PUT    /api/v1/cells/ID/drain       {"max_in_flight":N} → 204; also for the cell itself
 //	DELETE /api/v1/cells/ID/drain       204; also for the cell itself

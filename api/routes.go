@@ -52,6 +52,8 @@ func (s *server) routes() []route {
 		{http.MethodGet, v1 + "/schedules", roleReader, s.listSchedules},
 		{http.MethodGet, v1 + "/schedules/:name", roleReader, s.showSchedule},
 		{http.MethodDelete, v1 + "/schedules/:name", RoleUser, s.removeSchedule},
+		{http.MethodGet, v1 + "/debug-logs", RoleUser, s.showDebugLogs},
+		{http.MethodGet, v1 + "/clients/:os/:arch", roleReader, s.showProgram},
 		{http.MethodGet, v1 + "/cells", roleReader, s.listCells},
 		{http.MethodPut, v1 + "/cells/:id/drain", roleBoth, s.drain},
 		{http.MethodDelete, v1 + "/cells/:id/drain", roleBoth, s.undrain},

@@ -33,6 +33,8 @@ type ServerConfig struct {
 	Execs   Execs
 	SSHKeys SSHKeys
 
+	Programs Programs // nil: none
+
 	Events Events // the journal
 	Router Router
 	Doctor Doctor

@@ -25,6 +25,10 @@ const (
 	SourceLog    = "LOG"    // the log itself: the line stands for lines that were dropped, and has the Seq of the last of them
 )
 
+// DebugLog is in place of an app's name in the lines that lattice logs about
+// itself; their Source is the node. No app can have that name.
+const DebugLog = ".lattice"
+
 // A LogLine is one line of one instance.
 type LogLine struct {
 	App     string    `json:"app"`

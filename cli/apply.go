@@ -12,9 +12,9 @@ import (
 	"lattice/app"
 )
 
-// fileCommands returns the commands that go by files.
+// fileCommands returns the commands that go by files, or fetch one.
 func fileCommands(st *streams) []*cobra.Command {
-	return []*cobra.Command{newApply(st), newDiff(st), newExport(st), newSubmitLRP(st)}
+	return []*cobra.Command{newApply(st), newDiff(st), newExport(st), newSubmitLRP(st), newSync(st), newDebugLogs(st)}
 }
 
 func newApply(st *streams) *cobra.Command {

@@ -39,6 +39,7 @@ type fakeBrain struct {
 	strays    []app.Instance
 	made      int // placements
 	changed   chan struct{}
+	program   fakeProgram
 	plays     map[string][]step // by what was asked: create, scale, remove, update, …
 	playing   sync.WaitGroup
 	stop      chan struct{}
@@ -72,7 +73,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
-		Apps: b, Cells: b, Logs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
+		Apps: b, Cells: b, Logs: b, Programs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)}, Users: &fakeUsers{},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n"},
 		Log:  slog.New(slog.DiscardHandler), Events: b.journal, Router: b, Doctor: b,
@@ -117,6 +118,7 @@ func (b *fakeBrain) load(r io.Reader) error {
 		Lines []app.LogLine     `json:"lines"`
 
 		Strays    []app.Instance `json:"strays"`
+		Program   fakeProgram    `json:"program"`
 		Revisions []app.Revision `json:"revisions"`
 		Events    []app.Event    `json:"events"`
 		Findings  []app.Finding  `json:"findings"`
@@ -137,7 +139,7 @@ func (b *fakeBrain) load(r io.Reader) error {
 		}
 		b.apps[s.App.Name] = &s
 	}
-	b.plays = script.Plays
+	b.plays, b.program = script.Plays, script.Program
 	if script.Cells != nil {
 		b.cells = script.Cells
 	}

@@ -68,6 +68,6 @@ func newVersion(st *streams) *cobra.Command {
 // warnSkew says so when the brain's version is not this program's.
 func warnSkew(st *streams, server string) {
 	if client := currentVersion(); client != server {
-		st.warn("%s is %s and the brain is %s: install the same version", st.name, client, server)
+		st.warn("%s is %s and the brain is %s: '%s sync' gets the brain's", st.name, client, server, st.name)
 	}
 }

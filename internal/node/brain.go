@@ -47,7 +47,6 @@ type brain struct {
 	sched   *scheduler.Scheduler
 	hub     *logs.Hub
 	journal *events.Journal
-	recent  *recentLog
 	router  *router.Router
 	members *cluster.Cluster
 
@@ -313,7 +312,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	log := b.log.With("part", "api")
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
-			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Images: stock{b}, Registry: b.registry, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store,
+			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Images: stock{b}, Registry: b.registry, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store, Programs: newPrograms(filepath.Join(b.cfg.DataDir, "clients")),
 			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
 			Execs: execs{b.broker, b}, SSHKeys: sshKeys{b.ssh.keys},
 			Events: b.journal, Router: b.router, Doctor: patient{b}, Log: log, Done: streams,

@@ -84,7 +84,7 @@ func (p patient) Support(context.Context) (map[string][]byte, error) {
 	}
 	build, _ := debug.ReadBuildInfo()
 	return map[string][]byte{
-		"goroutines.txt": stacks.Bytes(), "memory.txt": memory.Bytes(), "settings.json": settings, "lattice.log": p.b.recent.text(),
+		"goroutines.txt": stacks.Bytes(), "memory.txt": memory.Bytes(), "settings.json": settings, "lattice.log": debugText(p.b.hub),
 		"version.txt": fmt.Appendf(nil, "lattice %s\n%s/%s\n%s\n", p.b.version, runtime.GOOS, runtime.GOARCH, build),
 	}, nil
 }

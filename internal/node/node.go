@@ -52,12 +52,11 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 		return err
 	}
 	defer release()
-	log, recent := remember(log)
+	debug, log := newDebugLog(cfg.Cell.ID, log)
 	b, err := openBrain(cfg.Brain, cfg.Cell.ID, version, log)
 	if err != nil {
 		return err
 	}
-	b.recent = recent
 	defer b.close()
 	members, err := b.gossip(&cfg.Cell)
 	if err != nil {
@@ -77,6 +76,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 		return err
 	}
 	c.add(g)
+	g.Add("debug log", func(ctx context.Context) error { return debug.ship(ctx, hubSink{b.hub}) })
 	g.Add("start", func(ctx context.Context) error {
 		if b.waitForCell(ctx, cfg.Cell.ID) {
 			r := b.ready()
@@ -96,18 +96,18 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 		return err
 	}
 	defer release()
-	log, recent := remember(log)
+	debug, log := newDebugLog("brain", log)
 	b, err := openBrain(cfg, "", version, log)
 	if err != nil {
 		return err
 	}
-	b.recent = recent
 	defer b.close()
 	members, err := b.gossip(nil)
 	if err != nil {
 		return err
 	}
 	b.add(g, members)
+	g.Add("debug log", func(ctx context.Context) error { return debug.ship(ctx, hubSink{b.hub}) })
 	g.Add("start", func(ctx context.Context) error {
 		tellReady(ready, b.ready(), log)
 		<-ctx.Done()
@@ -124,6 +124,7 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 		return err
 	}
 	defer release()
+	debug, log := newDebugLog(cfg.ID, log)
 	c := newCell(cfg, version, log)
 	defer c.close()
 	if err := c.open(ctx); err != nil {
@@ -143,6 +144,7 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	}
 	g.Add("membership", func(ctx context.Context) error { return c.follow(ctx, members) })
 	c.add(g)
+	g.Add("debug log", func(ctx context.Context) error { return debug.ship(ctx, sink{c.client, cfg.ID}) })
 	g.Add("start", func(ctx context.Context) error {
 		tellReady(ready, Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain}, log)
 		<-ctx.Done()
