@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // TestDashboard is what somebody does in a browser, on a real cluster.
@@ -31,6 +35,7 @@ func TestDashboard(t *testing.T) {
 	b.mustHaveNoErrors()
 
 	furnish(brain)
+	b.terminal(brain)
 	b.accessible()
 	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
 		c2 := l.host("c2")
@@ -109,6 +114,59 @@ func (b *browser) rollBack(brain *host) {
 	b.see("4 of 4 instances")
 }
 
+// terminal types into the shell of an instance.
+func (b *browser) terminal(brain *host) {
+	b.t.Helper()
+	brain.pushBox("box")
+	brain.ltc("create", "box", "cluster/box:v1", "-m", "64M", "--no-monitor", "--no-routes")
+	b.open("/apps/box")
+	b.click("Terminal")
+	b.see("~ $")
+	b.typeLine("echo $((6*7))")
+	b.seeLine("42")
+	b.typeLine(`echo -e '\e[38;2;1;200;3mgreen'`)
+	b.until("a colour of its own", `[...document.querySelectorAll('.xterm-rows span')].some((s) => s.style.color === 'rgb(1, 200, 3)')`)
+	rows := eval[int](b, termRows+".length")
+	b.typeLine("while sleep 1; do stty size; done")
+	eval[bool](b, "!!(document.querySelector('.term').style.height = '340px')")
+	b.until("the shell knows the new size", fmt.Sprintf("%[1]s.length !== %[2]d && %[1]s.some((r) => r.startsWith(%[1]s.length + ' '))", termRows, rows))
+	b.run(chromedp.KeyEvent("c", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	b.typeLine("exit 3")
+	b.see("The shell ended with 3")
+	b.click("Open again")
+	b.typeLine("echo $((6*8))")
+	b.seeLine("48")
+}
+
+// termRows is the lines of the terminal that is shown, in the page.
+const termRows = `[...document.querySelectorAll('.xterm-rows > div')].map((r) => r.textContent.replace(/\u00a0/g, ' ').trim())`
+
+func (b *browser) typeLine(line string) {
+	b.t.Helper()
+	b.until("the terminal takes keys", "document.activeElement?.classList.contains('xterm-helper-textarea')")
+	b.run(chromedp.KeyEvent(line + "\r"))
+}
+
+// seeLine waits until a line of the terminal is just that.
+func (b *browser) seeLine(line string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("the terminal shows the line %q", line), termRows+".includes("+js(line)+")")
+}
+
+// pushBox pushes an image with a shell as cluster/NAME:v1.
+func (h *host) pushBox(repo string) {
+	h.t.Helper()
+	file := filepath.Join(h.dir, repo+".tar")
+	tag, err := name.NewTag(repo + ":v1")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(file, tag, boxImage(h.t)); err != nil {
+		h.t.Fatal(err)
+	}
+	h.ltc("push", file)
+}
+
 // viewer logs in as somebody who may only look.
 func (b *browser) viewer(brain *host) {
 	b.t.Helper()
@@ -126,7 +184,7 @@ func (b *browser) viewer(brain *host) {
 	b.see("vic (viewer)")
 	b.open("/apps/hello")
 	b.see("4 of 4 instances")
-	for _, words := range []string{"Scale", "Restart", "Remove", "Stop", "Replace", "Create an app", "People"} {
+	for _, words := range []string{"Scale", "Restart", "Remove", "Stop", "Replace", "Terminal", "Create an app", "People"} {
 		if eval[bool](b, fmt.Sprintf("[...document.querySelectorAll('button, a')].some((e) => e.textContent.trim() === %s)", js(words))) {
 			b.t.Errorf("a viewer is offered %q", words)
 		}
@@ -155,6 +213,7 @@ func dashboardPages() []aPage {
 	return []aPage{
 		{"cluster", "/", "Memory"}, {"apps", "/apps", "running"}, {"app", "/apps/hello", "Instances"}, {"logs", "/apps/hello/logs", "lines"},
 		{"revisions", "/apps/hello/revisions", "Revision 1"}, {"settings", "/apps/hello/settings", "Environment"}, {"create", "/create", "What to run"},
+		{"terminal", "/apps/box/terminal/0", "~ $"},
 		{"tasks", "/tasks", "succeeded"}, {"task", "/tasks/once", "Attempts"}, {"schedules", "/schedules", "nightly"},
 		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"events", "/events", "app.created"}, {"people", "/people", "ann"},
 	}

@@ -14,12 +14,14 @@ import { Routes } from './pages/routes.js';
 import { Events } from './pages/events.js';
 import { Tasks, Task } from './pages/tasks.js';
 import { Schedules } from './pages/schedules.js';
+import { Terminal } from './pages/terminal.js';
 import { People } from './pages/people.js';
 
 const pages = [
   [/^\/$/, Cluster],
   [/^\/apps$/, Apps],
   [/^\/create$/, Create],
+  [/^\/apps\/(?<name>[^/]+)\/terminal\/(?<index>\d+)$/, Terminal],
   [/^\/apps\/(?<name>[^/]+)(?:\/(?<tab>\w+))?$/, App],
   [/^\/cells$/, Cells],
   [/^\/cells\/(?<id>[^/]+)$/, Cell],

@@ -86,5 +86,5 @@ function Instance({ i, may }) {
       ${i.pull?.done ? html`<div class="reason">pulls the image: ${bytes(i.pull.done)}${i.pull.total ? ' of ' + bytes(i.pull.total) : ''}</div>` : null}
       ${i.reason && html`<div class="reason">${i.reason}${left > 0 && `, again in ${left} s`}</div>`}</td>
     <td>${i.cell ? html`<a href=${'/cells/' + encodeURIComponent(i.cell)}>${i.cell}</a>` : '–'}</td><td class="hide-s nowrap">${bytes(u[0])}${i.memory_mb ? html` <span class="muted">/ ${i.memory_mb} MiB</span>` : ''}</td><td class="hide-s">${percent(u[1])}</td><td class="hide-s">${i.crashes ? html`<span class="bad">${i.crashes}</span>` : 0}</td><td class="hide-s">${i.revision}</td>
-    ${may && html`<td class="right nowrap"><button class="quiet" aria-label=${`Replace instance ${i.index}`} onClick=${() => act.replace(i)}>Replace</button></td>`}</tr>`;
+    ${may && html`<td class="right nowrap">${i.state === 'RUNNING' && html`<a class="button quiet" aria-label=${`Terminal in instance ${i.index}`} href=${`/apps/${i.app}/terminal/${i.index}`}>Terminal</a>`}<button class="quiet" aria-label=${`Replace instance ${i.index}`} onClick=${() => act.replace(i)}>Replace</button></td>`}</tr>`;
 }
