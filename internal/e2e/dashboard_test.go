@@ -36,6 +36,7 @@ func TestDashboard(t *testing.T) {
 
 	furnish(brain)
 	b.terminal(brain)
+	b.pruneImages(brain)
 	b.accessible()
 	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
 		c2 := l.host("c2")
@@ -114,6 +115,24 @@ func (b *browser) rollBack(brain *host) {
 	b.see("4 of 4 instances")
 }
 
+// pruneImages deletes the one image that no app needs.
+func (b *browser) pruneImages(brain *host) {
+	b.t.Helper()
+	brain.pushBox("spare")
+	b.open("/images")
+	b.see("cluster/spare")
+	b.see("registry.lan:5000")
+	b.click("Prune")
+	b.fill("dialog input[type=number]", "0")
+	b.see("This would delete 0 images")
+	b.run(chromedp.Click(chromedp.CSS("dialog input[type=checkbox]")))
+	b.see("This would delete 1 image,")
+	b.see("ltc images prune --unused 0h --pushed")
+	b.confirm()
+	b.see("Deleted 1 image,")
+	b.until("only the image that is used is left", "!document.querySelector('table').innerText.includes('cluster/spare') && document.querySelector('table').innerText.includes('cluster/box')")
+}
+
 // terminal types into the shell of an instance.
 func (b *browser) terminal(brain *host) {
 	b.t.Helper()
@@ -189,6 +208,9 @@ func (b *browser) viewer(brain *host) {
 			b.t.Errorf("a viewer is offered %q", words)
 		}
 	}
+	b.open("/images")
+	b.see("cluster/box")
+	b.until("a viewer is not offered to prune", "!document.querySelector('main button')")
 	const scale = `fetch('/api/v1/apps/hello/instances', {method: 'PUT', headers: {'X-Lattice': '1'}, body: '{"instances":1}'}).then((r) => r.status)`
 	if got := eval[int](b, scale); got != 403 {
 		b.t.Errorf("a viewer scales by its session: got %d, want 403", got)
@@ -213,9 +235,8 @@ func dashboardPages() []aPage {
 	return []aPage{
 		{"cluster", "/", "Memory"}, {"apps", "/apps", "running"}, {"app", "/apps/hello", "Instances"}, {"logs", "/apps/hello/logs", "lines"},
 		{"revisions", "/apps/hello/revisions", "Revision 1"}, {"settings", "/apps/hello/settings", "Environment"}, {"create", "/create", "What to run"},
-		{"terminal", "/apps/box/terminal/0", "~ $"},
-		{"tasks", "/tasks", "succeeded"}, {"task", "/tasks/once", "Attempts"}, {"schedules", "/schedules", "nightly"},
-		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"events", "/events", "app.created"}, {"people", "/people", "ann"},
+		{"terminal", "/apps/box/terminal/0", "~ $"}, {"tasks", "/tasks", "succeeded"}, {"task", "/tasks/once", "Attempts"}, {"schedules", "/schedules", "nightly"},
+		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"images", "/images", "cluster/box"}, {"events", "/events", "app.created"}, {"people", "/people", "ann"},
 	}
 }
 
@@ -224,6 +245,7 @@ func furnish(brain *host) {
 	brain.ltc("run", "lattice/hello", "--name", "once", "--", "/bin/hello", "task")
 	brain.ltc("schedule", "nightly", "30 3 * * *", "lattice/hello", "--", "/bin/hello", "task")
 	brain.ltc("user", "add", "ann", "--role", "viewer")
+	brain.ltc("registry", "add", "registry.lan:5000", "--plain-http", "--no-check")
 }
 
 // axe is the accessibility checker; `make test-deps` puts it there.
