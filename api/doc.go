@@ -66,6 +66,14 @@
 //	GET    /api/v1/ssh-keys             []SSHKey, that open the SSH port
 //	POST   /api/v1/ssh-keys             SSHKeyRequest → 201 SSHKey
 //	DELETE /api/v1/ssh-keys/NAME        204
+//	GET    /api/v1/registries           []app.Registry, without passwords
+//	PUT    /api/v1/registries/HOST      app.Registry → 204; with ?check=true it is greeted first
+//	DELETE /api/v1/registries/HOST      204
+//	PUT    /api/v1/apps/NAME/login      Login → 204; what the app's image is pulled with
+//	GET    /api/v1/images               []app.StoredImage, that the brain's registry has
+//	GET    /api/v1/images/allowed       Allowed: which images may run
+//	PUT    /api/v1/images/allowed       Allowed → 204
+//	POST   /api/v1/images/prune         PruneRequest → app.Pruning
 //	GET    /api/v1/tokens               []TokenStatus, of join tokens
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204
