@@ -83,5 +83,5 @@ export function Terminal({ name, index }) {
   useEffect(() => { if (mayChange()) { setOver(''); return session(`/apps/${encodeURIComponent(name)}/exec?index=${index}`, ref.current, setOver); } }, [name, index, again]);
   return html`<${Head} title=${`Terminal in ${name}/${index}`} crumb=${html`<a href=${'/apps/' + name}>${name}</a>`} sub=${html`The same on the command line: <code>ltc ssh ${name} -i ${index}</code>`} />
     ${!mayChange() ? html`<div class="note">You may look, but not open a terminal: ask an admin.</div>` : html`<link rel="stylesheet" href="/assets/vendor/xterm.css" />
-    ${over && html`<div class="note row" role="status" style="margin-bottom: 12px"><span style="flex: 1">${over}</span><button onClick=${() => setAgain(again + 1)}>Open again</button></div>`}<div class="term" ref=${ref}></div>`}`;
+    ${over && html`<div key="note" class="note row" role="status" style="margin-bottom: 12px"><span style="flex: 1">${over}</span><button onClick=${() => setAgain(again + 1)}>Open again</button></div>`}<div key="term" class="term" ref=${ref}></div>`}`;
 }
