@@ -45,6 +45,8 @@ type App struct {
 	Routes    []Route           `json:"routes,omitempty"`    // empty: NAME.domain to the primary port and NAME-PORT.domain to each port
 	NoRoutes  bool              `json:"no_routes,omitempty"` // true: not even the default routes
 
+	TCPRoutes []TCPRoute `json:"tcp_routes,omitempty"` // beside Routes
+
 	StartTimeout Duration `json:"start_timeout"` // from start of the process to healthy
 	StopGrace    Duration `json:"stop_grace"`    // from the stop signal to SIGKILL
 

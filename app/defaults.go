@@ -20,6 +20,7 @@ func (a App) WithDefaults() App {
 	a.Env = maps.Clone(a.Env)
 	a.Ports = slices.Clone(a.Ports)
 	a.Routes = slices.Clone(a.Routes)
+	a.TCPRoutes = slices.Clone(a.TCPRoutes)
 	for i, r := range a.Routes {
 		a.Routes[i].Host = strings.ToLower(r.Host)
 		a.Routes[i].Options = r.Options.copy()

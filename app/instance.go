@@ -150,6 +150,8 @@ type Status struct {
 	App       App        `json:"app"`
 	Instances []Instance `json:"instances"` // by index; never null
 	URLs      []string   `json:"urls"`      // where the app answers, e.g. http://web.lattice.localhost:8080
+
+	TCP []TCPAddress `json:"tcp,omitempty"` // of its TCP routes
 }
 
 // A Change is a set of writes to the store that happen all or not at all.

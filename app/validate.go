@@ -43,6 +43,7 @@ func (a App) Validate() error {
 	p.checks(a)
 	p.env(a.Env)
 	p.routes(a)
+	p.tcpRoutes(a)
 	p.duration("the start timeout", a.StartTimeout, MaxStartTimeout)
 	p.duration("the stop grace", a.StopGrace, MaxStopGrace)
 	return p.err()

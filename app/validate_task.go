@@ -50,7 +50,7 @@ func (p *problems) task(t Task) {
 	switch {
 	case a.Instances != 1:
 		p.add("a task has one instance, not %d: create a task for each", a.Instances)
-	case len(a.Routes) > 0:
+	case len(a.Routes)+len(a.TCPRoutes) > 0:
 		p.add("a task has no routes: create an app for what answers requests")
 	case a.Check.Type != CheckNone, a.Startup != nil, a.Readiness != nil:
 		p.add("a task has no checks: leave them out")

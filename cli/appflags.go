@@ -65,12 +65,12 @@ func (f *appFlags) register(cmd *cobra.Command) {
 
 	fl.StringArrayVarP(&f.routes, "http-route", "R", nil, "`HOST[/PATH][:PORT]` that leads to the app, instead of APP.DOMAIN; may be repeated")
 	fl.StringArrayVar(&f.routeOptions, "route-option", nil, routeOptionHelp+strings.Join(app.RouteOptionKeys(), ", "))
-	fl.BoolVar(&f.noRoutes, "no-routes", false, "no route leads to the app")
+	fl.StringArrayVarP(&f.tcpRoutes, "tcp-route", "T", nil, "`EXTERNAL[:PORT]` of the router leads to the app by TCP, auto being any that is free; with ,proxy-protocol or ,idle-timeout=TIME behind it; may be repeated")
+	fl.BoolVar(&f.noRoutes, "no-routes", false, "no HTTP route leads to the app")
 
 	fl.BoolVarP(&f.root, "run-as-root", "r", false, "")
 	fl.BoolVar(&f.privileged, "privileged", false, "")
-	fl.StringArrayVarP(&f.tcpRoutes, "tcp-route", "T", nil, "")
-	for _, name := range []string{"run-as-root", "privileged", "tcp-route"} {
+	for _, name := range []string{"run-as-root", "privileged"} {
 		fl.Lookup(name).Hidden = true
 	}
 }
@@ -123,11 +123,8 @@ func (f *appFlags) build(name, image string, command []string) (app.App, error) 
 
 // unchecked is build without the app's checks.
 func (f *appFlags) unchecked(name, image string, command []string) (app.App, error) {
-	switch {
-	case f.privileged:
+	if f.privileged {
 		return app.App{}, errors.New("--privileged is not there yet: every app runs in a user namespace of its own")
-	case len(f.tcpRoutes) > 0:
-		return app.App{}, errors.New("--tcp-route is not there yet: only HTTP is routed; use --http-route")
 	}
 	a := app.App{
 		Name: name, Image: image, Command: command, Dir: f.dir, User: f.user,
@@ -144,6 +141,13 @@ func (f *appFlags) unchecked(name, image string, command []string) (app.App, err
 			return app.App{}, err
 		}
 		a.Routes = append(a.Routes, r)
+	}
+	for _, text := range f.tcpRoutes {
+		r, err := app.ParseTCPRoute(text)
+		if err != nil {
+			return app.App{}, err
+		}
+		a.TCPRoutes = append(a.TCPRoutes, r)
 	}
 	if err := f.rules(&a); err != nil {
 		return app.App{}, err

@@ -68,6 +68,7 @@ func specLines(a app.App) []difference {
 		{What: "Startup check", To: wholeCheck(a.Startup)},
 		{What: "Readiness check", To: wholeCheck(a.Readiness)},
 		{What: "Routes", To: routesText(a)},
+		{What: "TCP routes", To: tcpRoutesText(a.TCPRoutes)},
 		{What: "Start timeout", To: a.StartTimeout.String()},
 		{What: "Stop grace", To: a.StopGrace.String()},
 		{What: "Set", To: orText(a.Set, "none")},
@@ -102,6 +103,15 @@ func routesText(a app.App) string {
 		texts[i] = routeText(r)
 	}
 	return strings.Join(texts, ", ")
+}
+
+// tcpRoutesText lists TCP routes as they are typed.
+func tcpRoutesText(routes []app.TCPRoute) string {
+	texts := make([]string, len(routes))
+	for i, r := range routes {
+		texts[i] = r.String()
+	}
+	return orText(strings.Join(texts, "; "), "none")
 }
 
 // routeText is r as it is typed.

@@ -70,7 +70,7 @@ func history(revisions []app.Revision, now app.App) []pastRevision {
 // onlyContainer returns a without what makes no revision.
 func onlyContainer(a app.App) app.App {
 	a = a.WithDefaults()
-	a.Instances, a.Routes, a.NoRoutes, a.StopGrace = 0, nil, false, 0
+	a.Instances, a.Routes, a.TCPRoutes, a.NoRoutes, a.StopGrace = 0, nil, nil, false, 0
 	return a
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,19 +44,25 @@ connections they have, and which of them it passes over because it can't reach t
 	return cmd
 }
 
-func routeName(r app.RouteStatus) string { return r.Host + r.Path }
+func routeName(r app.RouteStatus) string {
+	if r.External != 0 {
+		return "tcp :" + strconv.Itoa(r.External)
+	}
+	return r.Host + r.Path
+}
 
 func routesTable(routes []app.RouteStatus) *table {
 	var t table
 	t.head("Route", "App", "Port", "Instance", "Address", "State", "In flight", "Options")
 	for _, r := range routes {
 		options := strings.Join(r.Options, ", ")
-		if len(r.Backends) == 0 {
-			t.row(field{routeName(r), bold}, strings.Join(r.Apps, ", "), "-", "-", "-", field{"no healthy instance", red}, "-", options)
+		if len(r.Backends) == 0 || r.Problem != "" {
+			why := cmp.Or(r.Problem, "no healthy instance")
+			t.row(field{routeName(r), bold}, strings.Join(r.Apps, ", "), "-", "-", "-", field{why, red}, "-", options)
 		}
 		for i, b := range r.Backends {
 			name := field{routeName(r), bold}
-			if i > 0 {
+			if i > 0 || r.Problem != "" {
 				name, options = field{}, ""
 			}
 			state := field{"healthy", green}

@@ -105,6 +105,9 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	if lines := optionLines(s.App.Routes); len(lines) > 0 {
 		listLines(&t, "Options", lines, "")
 	}
+	if len(s.TCP) > 0 {
+		listLines(&t, "TCP routes", tcpLines(s.TCP), cyan)
+	}
 	listLines(&t, "Env", v.envLines(a), plain)
 	if !a.CreatedAt.IsZero() {
 		line("Created", a.CreatedAt.Local().Format(time.DateTime))
@@ -179,6 +182,21 @@ func routeLines(s app.Status) []string {
 			if r.Port != 0 {
 				lines[i] += fmt.Sprintf(" => %d", r.Port)
 			}
+		}
+	}
+	return lines
+}
+
+// tcpLines are the addresses of TCP routes, each with its port and what is wrong.
+func tcpLines(all []app.TCPAddress) []string {
+	lines := make([]string, len(all))
+	for i, t := range all {
+		lines[i] = t.Address
+		if t.Port != 0 {
+			lines[i] += fmt.Sprintf(" => %d", t.Port)
+		}
+		if t.Problem != "" {
+			lines[i] += ": not open: " + t.Problem
 		}
 	}
 	return lines

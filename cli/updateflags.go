@@ -28,6 +28,7 @@ type updateFlags struct {
 	addRoutes     []string
 	removeRoutes  []string
 	defaultRoutes bool
+	noTCPRoutes   bool
 
 	strategy    string
 	maxInFlight int
@@ -42,6 +43,7 @@ func (f *updateFlags) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.addRoutes, "add-route", nil, "`HOST[/PATH][:PORT]` leads to the app as well; may be repeated")
 	fl.StringArrayVar(&f.removeRoutes, "remove-route", nil, "`HOST[/PATH]` leads to the app no more; may be repeated")
 	fl.BoolVar(&f.defaultRoutes, "default-routes", false, "go back to APP.DOMAIN")
+	fl.BoolVar(&f.noTCPRoutes, "no-tcp-routes", false, "no TCP route leads to the app any more")
 	fl.BoolVar(&f.noStartup, "no-startup", false, "no startup check of its own any more")
 	fl.BoolVar(&f.noReadiness, "no-readiness", false, "no readiness check any more")
 	fl.StringVar(&f.strategy, "strategy", "", "`HOW` the instances change: rolling (new before old), recreate (old before new) or canary (one, then wait for --promote) [rolling]")
@@ -53,6 +55,7 @@ func (f *updateFlags) register(cmd *cobra.Command) {
 		}
 	})
 	fl.Lookup("env").Usage = "set one variable and leave the others: `NAME=VALUE`, or NAME to take it from your environment"
+	fl.Lookup("tcp-route").Usage += "; these instead of all there are"
 	fl.Lookup("http-route").Usage = "`HOST[/PATH][:PORT]` leads to the app instead of all routes there are; may be repeated"
 }
 
@@ -61,6 +64,7 @@ func (f *updateFlags) conflict(cmd *cobra.Command) error {
 		f.appFlags.conflict(cmd),
 		f.startup.conflict(cmd, "no-startup"),
 		f.readiness.conflict(cmd, "no-readiness"),
+		exclusive(cmd, "tcp-route", "no-tcp-routes"),
 		exclusive(cmd, "http-route", "add-route", "no-routes", "default-routes"),
 		exclusive(cmd, "http-route", "remove-route", "no-routes", "default-routes"),
 	)
@@ -138,6 +142,8 @@ func fields(a *app.App, asked app.App) map[string]func() {
 		"stop-grace":    func() { a.StopGrace = asked.StopGrace },
 		"http-route":    routes,
 		"no-routes":     routes,
+		"tcp-route":     func() { a.TCPRoutes = asked.TCPRoutes },
+		"no-tcp-routes": func() { a.TCPRoutes = nil },
 	}
 }
 

@@ -21,8 +21,11 @@ func (s *Scheduler) Create(ctx context.Context, a app.App) (app.App, error) {
 	if err := s.free(a.Name); err != nil {
 		return app.App{}, err
 	}
-	a, err := s.put(created(a))
-	if err == nil {
+	a, err := s.withPorts(a, app.App{})
+	if err != nil {
+		return app.App{}, err
+	}
+	if a, err = s.put(created(a)); err == nil {
 		s.tell(ctx, app.AppCreated, a.Name, "%d instances of %s with %d MiB memory each", a.Instances, a.Image, a.MemoryMB)
 	}
 	return a, err
@@ -115,6 +118,10 @@ func (s *Scheduler) updated(a app.App, o app.RolloutOptions) func(app.App) (app.
 		if a.Revision != now.Revision {
 			return now, app.Change{}, fmt.Errorf("app %q is at revision %d and not at %d: it was %w", a.Name, now.Revision, a.Revision, app.ErrConflict)
 		}
+		a, err := s.withPorts(a, now)
+		if err != nil {
+			return now, app.Change{}, err
+		}
 		a.Rollout, a.Stopped, a.CreatedAt = now.Rollout, now.Stopped, now.CreatedAt
 		if a.Digest == "" && a.Image == now.Image {
 			a.Digest = now.Digest
@@ -132,7 +139,7 @@ func sameContainer(a, b app.App) bool { return reflect.DeepEqual(container(a), c
 
 // container returns a without what can change under a running container.
 func container(a app.App) app.App {
-	a.Instances, a.Routes, a.NoRoutes, a.Stopped, a.Rollout, a.Revision, a.CreatedAt = 0, nil, false, false, nil, 0, time.Time{}
+	a.Instances, a.Routes, a.TCPRoutes, a.NoRoutes, a.Stopped, a.Rollout, a.Revision, a.CreatedAt = 0, nil, nil, false, false, nil, 0, time.Time{}
 	a.StopGrace, a.Set = 0, ""
 	a.Command, a.Args, a.Ports = slices.Concat(a.Command), slices.Concat(a.Args), slices.Concat(a.Ports) // nil when empty
 	if len(a.Env) == 0 {
@@ -252,7 +259,7 @@ func has(revisions []app.Revision, number uint64) bool {
 
 // at returns the app as it was at a revision, in all that needs a container.
 func at(now, then app.App) app.App {
-	then.Instances, then.Routes, then.NoRoutes, then.Stopped = now.Instances, now.Routes, now.NoRoutes, now.Stopped
+	then.Instances, then.Routes, then.TCPRoutes, then.NoRoutes, then.Stopped = now.Instances, now.Routes, now.TCPRoutes, now.NoRoutes, now.Stopped
 	then.CreatedAt, then.Rollout, then.Set = now.CreatedAt, now.Rollout, now.Set
 	return then
 }

@@ -25,6 +25,10 @@ func (s *Scheduler) RehearseCreate(_ context.Context, a app.App) (app.Rehearsal,
 	if err := s.free(a.Name); err != nil {
 		return app.Rehearsal{}, err
 	}
+	a, err := s.withPorts(a, app.App{})
+	if err != nil {
+		return app.Rehearsal{}, err
+	}
 	a, c := created(a)
 	return s.rehearse(a, c), nil
 }

@@ -40,6 +40,11 @@ type Config struct {
 	// Gone is called when a task is forgotten. Nil: nobody cares.
 	Gone func(task string)
 	Log  *slog.Logger
+
+	// TCP routes that name no port get one from First to Last. Reserved says
+	// what has ports that no route can have. Nil: nothing.
+	FirstTCPPort, LastTCPPort int
+	Reserved                  func() map[int]string
 }
 
 // safetyTick is how often the loop plans though nobody asked for it.
@@ -100,6 +105,9 @@ func New(cfg Config) (*Scheduler, error) {
 	}
 	if cfg.Gone == nil {
 		cfg.Gone = func(string) {}
+	}
+	if cfg.Reserved == nil {
+		cfg.Reserved = func() map[int]string { return nil }
 	}
 	if cfg.Emit == nil {
 		cfg.Emit = func(app.Event) {}

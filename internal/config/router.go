@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"lattice/app"
 )
@@ -22,6 +24,8 @@ type RouterConfig struct {
 	Trusted       []netip.Prefix // proxies that are believed about the client
 	ProxyProtocol bool           // they begin connections with its header
 
+	FirstTCPPort, LastTCPPort int // for TCP routes that name no port
+
 	AccessFormat string // of the access log; empty: lattice's own
 	ErrorPages   string // folder; empty: plain text
 }
@@ -41,6 +45,7 @@ func routerOptions(roles role) []option {
 		{key: "acme-ca", roles: roles, def: "", auto: "those of this host", usage: "`file` with the CA certificates to trust for the ACME directory itself"},
 		{key: "trusted-proxies", roles: roles, def: []string(nil), usage: "`network` of proxies in front of the router, as 10.0.0.0/8: only they are believed in X-Forwarded-For, -Host, -Proto and Forwarded; may be repeated"},
 		{key: "proxy-protocol", roles: roles, def: false, usage: "connections of the trusted proxies, or all if there are none, begin with a header of the PROXY protocol, version 1 or 2"},
+		{key: "tcp-ports", roles: roles, def: "20000-20999", usage: "`range` of ports for TCP routes that name none"},
 		{key: "access-log-format", roles: roles, def: "", auto: "lattice's own", usage: "`format` of the lines about requests: json, combined, or text with {client} {method} {host} {target} {proto} {code} {sent} {took} {index} {addr} {referer} {agent} {forwarded_for} {request_id} {time}"},
 		{key: "error-pages", roles: roles, def: "", auto: "plain text", usage: "`folder` with pages for the router's own errors: 503.html, 5xx.html or error.html, with {status} {reason} {cause} {request_id} in them"},
 	}
@@ -54,6 +59,7 @@ func (r *reader) router() RouterConfig {
 		AccessFormat:  r.text("access-log-format"),
 		ErrorPages:    r.dir("error-pages"),
 	}
+	c.FirstTCPPort, c.LastTCPPort = r.ports("tcp-ports")
 	if c.HTTPS = r.text("https"); c.HTTPS != Off {
 		c.HTTPS = r.listen("https", true)
 	}
@@ -76,4 +82,15 @@ func (r *reader) router() RouterConfig {
 		c.Trusted = append(c.Trusted, p)
 	}
 	return c
+}
+
+// ports reads a range of ports.
+func (r *reader) ports(key string) (first, last int) {
+	from, to, ok := strings.Cut(r.text(key), "-")
+	first, err := strconv.Atoi(from)
+	last, err2 := strconv.Atoi(to)
+	if !ok || err != nil || err2 != nil || first < 1 || last > 65535 || first > last {
+		r.wrong(key, "%q is no range of ports; write it like 20000-20999", r.text(key))
+	}
+	return first, last
 }

@@ -103,7 +103,7 @@ func (l lrp) rest(a *app.App) (unused []string, err error) {
 			err = l.hosts(a)
 		case "diego-ssh":
 		case "tcp-router":
-			unused = append(unused, "routes tcp-router: TCP routes are not there yet")
+			unused = append(unused, "routes tcp-router: give TCP routes with `ltc update APP --tcp-route EXTERNAL:PORT`")
 		default:
 			unused = append(unused, "routes "+kind+": nothing here reads it")
 		}

@@ -22,6 +22,7 @@ func (s shownApps) Status(name string) (app.Status, error) {
 	st, err := s.Scheduler.Status(name)
 	if err == nil {
 		st.URLs = router.URLs(st, s.b.cfg.Domain, s.b.routerURL())
+		st.TCP = s.b.tcpAddresses(st.App)
 	}
 	return st, err
 }
@@ -30,6 +31,7 @@ func (s shownApps) Statuses() []app.Status {
 	sts := s.Scheduler.Statuses()
 	for i := range sts {
 		sts[i].URLs = router.URLs(sts[i], s.b.cfg.Domain, s.b.routerURL())
+		sts[i].TCP = s.b.tcpAddresses(sts[i].App)
 	}
 	return sts
 }

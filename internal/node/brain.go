@@ -48,6 +48,7 @@ type brain struct {
 	hub     *logs.Hub
 	journal *events.Journal
 	router  *router.Router
+	ports   *router.Ports
 	members *cluster.Cluster
 
 	registries *images.Settings
@@ -121,11 +122,12 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	}
 	b.sched, err = scheduler.New(scheduler.Config{
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
-		Rebalance: cfg.Rebalance,
-		Choose:    scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
-		Open:      func(in app.Instance) int { return b.router.InFlight(cmp.Or(in.GUID, in.ID)) },
-		Emit:      b.journal.Emit,
-		Gone:      func(task string) { b.hub.Forget(task) },
+		Rebalance:    cfg.Rebalance,
+		Choose:       scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
+		Open:         func(in app.Instance) int { return b.inFlight(cmp.Or(in.GUID, in.ID)) },
+		FirstTCPPort: cfg.Router.FirstTCPPort, LastTCPPort: cfg.Router.LastTCPPort, Reserved: b.reserved,
+		Emit: b.journal.Emit,
+		Gone: func(task string) { b.hub.Forget(task) },
 	})
 	if err != nil {
 		return nil, err
@@ -140,6 +142,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	if b.router, err = b.newRouter(); err != nil {
 		return nil, err
 	}
+	b.ports = b.newPorts()
 	b.history = newHistory(b.sched.Statuses, b.router.Totals)
 	return b, nil
 }
@@ -247,6 +250,7 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 		g.Add("metrics", b.serveMetrics)
 	}
 	g.Add("router", b.serveApps)
+	g.Add("TCP routes", b.servePorts)
 	if b.https.ln != nil {
 		g.Add("certificates", b.https.certs.Run)
 		g.Add("router for https", b.serveHTTPS)
@@ -279,9 +283,11 @@ func (b *brain) keepTable(ctx context.Context) error {
 		apps, gone := feed.Next()
 		for i := range apps {
 			routes.Set(&apps[i])
+			b.ports.Set(&apps[i])
 		}
 		for _, name := range gone {
 			routes.Remove(name)
+			b.ports.Remove(name)
 		}
 		b.router.Swap(routes.Table())
 		if heard && !settled {
@@ -315,7 +321,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Images: stock{b}, Registry: b.registry, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store, Programs: newPrograms(filepath.Join(b.cfg.DataDir, "clients")),
 			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
 			Execs: execs{b.broker, b}, SSHKeys: sshKeys{b.ssh.keys},
-			Events: b.journal, Router: b.router, Doctor: patient{b}, Log: log, Done: streams,
+			Events: b.journal, Router: ingress{b}, Doctor: patient{b}, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),
