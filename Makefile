@@ -65,9 +65,9 @@ TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client 
 TEST_PACKAGES += debootstrap systemd-container shellcheck vagrant vagrant-libvirt
 MACHINE := build/machine/tree
 
-$(MACHINE)/etc/debian_version:
+$(MACHINE)/usr/sbin/sshd:
 	rm -rf $(MACHINE) && mkdir -p $(MACHINE)
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nftables,iproute2,procps bookworm $(MACHINE) >build/machine/log || { tail build/machine/log; rm -rf $(MACHINE); exit 1; }
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nftables,iproute2,procps,openssh-server,openssh-client,curl,ca-certificates bookworm $(MACHINE) >build/machine/log || { tail build/machine/log; rm -rf $(MACHINE); exit 1; }
 
 # The checker of accessibility, from npm. It is not distributed with lattice.
 AXE := build/axe/package/axe.min.js
@@ -80,7 +80,7 @@ $(AXE):
 test-deps: build-deps $(AXE)
 	@missing=; for p in $(TEST_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
-	@$(MAKE) --no-print-directory $(MACHINE)/etc/debian_version
+	@$(MAKE) --no-print-directory $(MACHINE)/usr/sbin/sshd
 
 .PHONY: test
 test: test-deps build lint ## run everything: lint, unit and end-to-end tests, with real containers

@@ -102,7 +102,7 @@ func (i *installation) read(cmd *cobra.Command) error {
 		file = ""
 	}
 	if i.role == install.RoleCell {
-		if err := i.forgetJoin(cmd, file); err != nil {
+		if err := i.forgetJoin(cmd); err != nil {
 			return err
 		}
 	}
@@ -142,12 +142,19 @@ func (i *installation) configure(flags *pflag.FlagSet, file string) (err error) 
 
 // forgetJoin lets a cell that is in its cluster and runs be installed again
 // with the command that installed it: its token may be used up by now.
-func (i *installation) forgetJoin(cmd *cobra.Command, file string) error {
+func (i *installation) forgetJoin(cmd *cobra.Command) error {
 	if i.flags.dryRun || !install.Active(cmd.Context()) {
 		return nil
 	}
-	cfg, _ := config.Cell(cmd.Flags(), file) // what is wrong with it is said when it is read again
-	if url, err := node.Joined(cfg.Common); err != nil || url == "" {
+	m := machineFlags{}
+	if f := cmd.Flags().Lookup("data-dir"); f.Changed {
+		m.dataDir = f.Value.String()
+	}
+	cfg, err := m.read() // not as a cell: that would read the token, and standard input only once
+	if err != nil {
+		return err
+	}
+	if joined, err := node.Joined(cmd.Context(), cfg.Cell.Common); err != nil || !joined {
 		return err
 	}
 	for _, name := range []string{"join", "token", "token-file"} {

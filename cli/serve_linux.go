@@ -138,12 +138,18 @@ func logger(c config.Common) *slog.Logger {
 
 // ready points the client at the brain that has come up and says what to do next.
 func (st *streams) ready(r node.Ready) {
-	if r.API != "" && !r.Service {
+	fmt.Fprintf(st.out, "%s\n", st.out.paint(green, "lattice "+r.Roles+" is ready"))
+	if r.Service { // install has said the rest
+		if r.Note != "" {
+			st.note("%s", r.Note)
+		}
+		return
+	}
+	if r.API != "" {
 		if err := saveTarget(defaultTarget, target{URL: r.API, Token: r.Token, CA: r.CA, Domain: r.Domain}); err != nil {
 			st.warn("the client's target is not set: %v", err)
 		}
 	}
-	fmt.Fprintf(st.out, "%s\n", st.out.paint(green, "lattice "+r.Roles+" is ready"))
 	var t table
 	if r.API != "" {
 		t.row("  API", r.API)

@@ -202,6 +202,7 @@ func (m *machine) off() {
 		journal, _ := m.try("journalctl", "--unit", "lattice", "--lines", "60", "--no-pager", "--output", "short-precise")
 		console, _ := os.ReadFile(m.log)
 		m.t.Logf("--- %s:\n%s\n--- console:\n%s", m.name, journal, tail(console, 2000))
+		m.try("sh", "-c", "nft flush ruleset; ip -o link | grep -o 'lat-[0-9a-f]*' | xargs -n 1 ip link del") // the host's network outlives the machine
 	}
 	if m.nspawn != nil {
 		if m.init != 0 {

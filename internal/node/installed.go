@@ -1,25 +1,39 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 
+	"lattice/api"
+	"lattice/app"
 	"lattice/cells/network"
 	"lattice/internal/config"
 	"lattice/internal/pki"
 )
 
-// Joined returns the URL of the brain whose cell this node is; empty: it has
-// not joined one.
-func Joined(c config.Common) (string, error) {
+// Joined reports whether this node is a cell that joined a brain, which takes it
+// still, as far as it answers.
+func Joined(ctx context.Context, c config.Common) (bool, error) {
 	s, err := openStay(filepath.Join(c.DataDir, "cell", "join.json"))
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	return s.known().URL, nil
+	j := s.known()
+	if j.URL == "" {
+		return false, nil
+	}
+	client, err := api.NewClient(api.ClientConfig{URL: j.URL, CAHash: j.CAHash, Certificate: s.certificate, Timeout: joinTimeout})
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	enough := errors.New("enough")
+	err = client.Membership(ctx, j.Cell, func(api.Membership) error { return enough })
+	return !errors.Is(err, app.ErrUnauthorized), nil
 }
 
 // Offer returns what a user needs to reach the brain of this machine from
