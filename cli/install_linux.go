@@ -200,15 +200,15 @@ func (i *installation) wall() error {
 	}
 	if i.role != install.RoleCell {
 		f.Ports.API = portOf(i.brain.API)
-		f.Ports.Router = append(routerPorts(i.brain.HTTP, 80, 8080), routerPorts(i.brain.Router.HTTPS, 443, 8443)...)
+		f.Ports.Router = append(chosenPort(i.brain.HTTP, 80, 8080), chosenPort(i.brain.Router.HTTPS, 443, 8443)...)
+		f.Ports.SSH = chosenPort(i.brain.SSH, 2222)
 	}
 	i.plan.Firewall = &f
 	return nil
 }
 
-// routerPorts returns the port of addr, or those that the router tries when
-// nobody chose one.
-func routerPorts(addr string, usual ...int) []int {
+// chosenPort returns the port of addr, or the usual ones when nobody chose one.
+func chosenPort(addr string, usual ...int) []int {
 	switch addr {
 	case "":
 		return usual

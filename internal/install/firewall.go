@@ -21,6 +21,7 @@ type Firewall struct {
 type Ports struct {
 	API, Gossip int
 	Router      []int
+	SSH         []int  // into containers
 	Apps        [2]int // first and last of a cell's ports for routers elsewhere
 }
 
@@ -43,6 +44,9 @@ func (f Firewall) rules(role string) string {
 	if role != RoleCell {
 		if routers := slices.Sorted(slices.Values(p.Router)); len(routers) > 0 {
 			allow(&in, "", "tcp dport "+set(routers)+` accept comment "router"`)
+		}
+		if len(p.SSH) > 0 {
+			allow(&in, "", "tcp dport "+set(p.SSH)+` accept comment "ssh into containers"`)
 		}
 		allow(&in, "", fmt.Sprintf(`tcp dport %d accept comment "API"`, p.API))
 	}
