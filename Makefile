@@ -110,6 +110,10 @@ bench-start: build ## time from create to the first answer, beside ctr
 bench-scheduler: ## placements beside Diego's, and on large clusters, on one core
 	$(GO) run ./internal/bench/scheduler
 
+.PHONY: bench-scale
+bench-scale: ## one brain with 1,000 simulated cells and 50,000 instances, then more
+	$(GO) run ./internal/bench/scale
+
 # The router's peers. Debian starts what it installs: that is undone, because
 # they want port 80.
 PEERS := nginx-light haproxy caddy

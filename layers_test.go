@@ -34,6 +34,7 @@ func mayImport() map[string]string {
 		"internal/bench/start":     "api app",
 		"internal/bench/router":    "app router",
 		"internal/bench/scheduler": "app scheduler scheduler/simulate",
+		"internal/bench/scale":     "*",
 
 		"app":                "",
 		"api":                "app",

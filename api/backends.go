@@ -58,8 +58,9 @@ type Apps interface {
 // Cells is the brain's side of the cells. All methods may be called
 // concurrently; what they return must not be changed any more.
 type Cells interface {
-	Cells() []app.Cell      // by ID
-	Strays() []app.Instance // by cell and GUID
+	Cells() []app.Cell                // by ID
+	Counts() map[string]app.CellCount // by ID; those without instances may be missing
+	Strays() []app.Instance           // by cell and GUID
 
 	// Work is ErrNotFound if no such cell has joined.
 	Work(cell string) (app.Work, error)

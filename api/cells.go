@@ -15,29 +15,37 @@ import (
 const workPause = 5 * time.Millisecond
 
 func (s *server) listCells(c *gin.Context) {
-	view(s, c, func() ([]CellStatus, error) { return cellStatuses(s.cfg.Cells.Cells(), s.cfg.Apps.Statuses()), nil })
+	view(s, c, func() ([]CellStatus, error) { return cellStatuses(s.cfg.Cells), nil })
 }
 
-// cellStatuses counts what runs on each cell.
-func cellStatuses(cells []app.Cell, apps []app.Status) []CellStatus {
+// cellStatuses returns the cells with how many instances they have.
+func cellStatuses(from Cells) []CellStatus {
+	cells, counts := from.Cells(), from.Counts()
 	list := make([]CellStatus, len(cells))
-	at := make(map[string]*CellStatus, len(cells))
 	for i, cell := range cells {
-		list[i].Cell = cell
-		at[cell.ID] = &list[i]
-	}
-	for _, a := range apps {
-		for _, in := range a.Instances {
-			switch cell := at[in.Cell]; {
-			case cell == nil || in.Stopping:
-			case in.State == app.Running:
-				cell.Running++
-			case in.State == app.Claimed:
-				cell.Claimed++
-			}
-		}
+		n := counts[cell.ID]
+		list[i] = CellStatus{Cell: cell, Running: n.Running, Claimed: n.Claimed}
 	}
 	return list
+}
+
+// CountInstances returns what Cells.Counts does, of all apps.
+func CountInstances(apps []app.Status) map[string]app.CellCount {
+	counts := map[string]app.CellCount{}
+	for _, a := range apps {
+		for _, in := range a.Instances {
+			n := counts[in.Cell]
+			switch {
+			case in.Stopping:
+			case in.State == app.Running:
+				n.Running++
+			case in.State == app.Claimed:
+				n.Claimed++
+			}
+			counts[in.Cell] = n
+		}
+	}
+	return counts
 }
 
 func (s *server) listStrays(c *gin.Context) {

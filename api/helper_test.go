@@ -97,6 +97,7 @@ func (b *backend) Status(n string) (app.Status, error)                       { r
 func (b *backend) Statuses() []app.Status                                    { return b.statuses() }
 func (b *backend) Scale(_ context.Context, s string, n int) (app.App, error) { return b.scale(s, n) }
 func (b *backend) Remove(_ context.Context, name string) error               { return b.remove(name) }
+func (b *backend) Counts() map[string]app.CellCount                          { return api.CountInstances(b.Statuses()) }
 func (b *backend) Cells() []app.Cell                                         { return b.cells() }
 func (b *backend) Strays() []app.Instance                                    { return b.strays() }
 func (b *backend) Work(cell string) (app.Work, error)                        { return b.work(cell) }

@@ -206,7 +206,7 @@ func (f *feed) look(now time.Time) {
 	statuses := f.cfg.Apps.Statuses()
 	apps, instances := liveApps(statuses)
 	cells := map[string]CellStatus{}
-	for _, c := range cellStatuses(f.cfg.Cells.Cells(), statuses) {
+	for _, c := range cellStatuses(f.cfg.Cells) {
 		cells[c.ID] = c
 	}
 	change, gone := LiveState{}, LiveGone{}

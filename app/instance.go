@@ -137,6 +137,9 @@ type Cell struct {
 	Vitals   *Vitals           `json:"vitals,omitempty"` // as last reported; nil: not yet
 }
 
+// A CellCount is how many instances there are on a cell.
+type CellCount struct{ Running, Claimed int }
+
 // Resources of a cell or of an instance.
 type Resources struct {
 	MemoryMB   int `json:"memory_mb"` // MiB

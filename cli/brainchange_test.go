@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"lattice/api"
 	"lattice/app"
 )
 
@@ -173,6 +174,8 @@ func (b *fakeBrain) Promote(_ context.Context, name string) (app.App, error) {
 		return nil
 	})
 }
+
+func (b *fakeBrain) Counts() map[string]app.CellCount { return api.CountInstances(b.Statuses()) }
 
 func (b *fakeBrain) Cells() []app.Cell {
 	b.mu.Lock()

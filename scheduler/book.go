@@ -19,6 +19,7 @@ type book struct {
 
 	stale   map[string]bool // apps of which the planner doesn't know how they are
 	leaving map[string]bool // cells of which it doesn't know what is leaving
+	uses    map[string]use  // by cell, as last counted; without those that have changed since
 	images  bool            // it doesn't know where images are
 	feeds   []*Feed
 }
@@ -28,7 +29,7 @@ type sight struct{ cell, id string }
 
 func newBook() book {
 	return book{ofApp: map[string]map[string]bool{}, onCell: map[string]map[string]bool{}, told: map[sight]*app.Instance{},
-		toldOf: map[string]map[sight]bool{}, stale: map[string]bool{}, leaving: map[string]bool{}}
+		toldOf: map[string]map[sight]bool{}, stale: map[string]bool{}, leaving: map[string]bool{}, uses: map[string]use{}}
 }
 
 // enter adds to one of the sets in m.
@@ -110,7 +111,9 @@ func (s *Scheduler) hear(before, after app.Report) (matters bool) {
 		}
 	}
 	s.book.images = s.book.images || !slices.Equal(before.Images, after.Images)
-	s.book.leaving[after.Cell] = s.book.leaving[after.Cell] || matters
+	if matters {
+		s.stir(after.Cell)
+	}
 	return matters
 }
 
@@ -137,6 +140,12 @@ func (s *Scheduler) sighted(p app.Placement) (app.Instance, bool) {
 func (s *Scheduler) touch(name string) {
 	s.book.stale[name] = true
 	s.show(name)
+}
+
+// stir notes that what is on a cell is not as it was.
+func (s *Scheduler) stir(cell string) {
+	s.book.leaving[cell] = true
+	delete(s.book.uses, cell)
 }
 
 // show notes that the Status of an app is not as it was, in a way that routers

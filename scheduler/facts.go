@@ -123,6 +123,9 @@ func (s *Scheduler) busy(p app.Placement, in app.Instance, now time.Time) bool {
 // meet takes note of the cells that are there, and forgets what dead ones
 // reported. The caller holds s.mu.
 func (s *Scheduler) meet(cells []app.Cell) {
+	if s.met(cells) {
+		return
+	}
 	before := maps.Clone(s.seen)
 	for id, c := range s.seen {
 		c.State = app.CellDead
@@ -155,6 +158,14 @@ func (s *Scheduler) meet(cells []app.Cell) {
 		s.tellCells(before)
 		s.announce()
 	}
+}
+
+// met reports whether all cells are there, and are as they were.
+func (s *Scheduler) met(cells []app.Cell) bool {
+	return len(cells) == len(s.seen) && !slices.ContainsFunc(cells, func(c app.Cell) bool {
+		known, ok := s.seen[c.ID]
+		return !ok || !sameCell(known, c)
+	})
 }
 
 // sameCell compares what others can see of a cell.

@@ -335,9 +335,9 @@ func (s *Scheduler) announce() {
 	s.changed = make(chan struct{})
 }
 
-// announceWork wakes the cell. The caller holds s.mu.
+// announceWork wakes the cell, of which what it shall run is not as it was. The caller holds s.mu.
 func (s *Scheduler) announceWork(cell string) {
-	s.book.leaving[cell] = true
+	s.stir(cell)
 	if ch, ok := s.work[cell]; ok {
 		close(ch)
 		delete(s.work, cell)

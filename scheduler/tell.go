@@ -47,6 +47,9 @@ func differences(a, b app.App) string {
 
 // tellPlan tells what a plan changed. It is written already.
 func (s *Scheduler) tellPlan(d Decision, cells []app.Cell) {
+	if len(d.Stop)+len(d.Start)+len(d.Rollouts) == 0 {
+		return
+	}
 	states := map[string]app.CellState{}
 	for _, c := range cells {
 		states[c.ID] = c.State
@@ -80,6 +83,8 @@ const (
 	// what more there are is told in one, at the end of it.
 	oneByOne  = 50
 	crowdTime = time.Minute
+
+	crowdSweep = time.Second // between two looks whose time is over
 )
 
 // A crowd keeps events of one kind about one app from being very many. The zero
@@ -87,6 +92,7 @@ const (
 type crowd struct {
 	mu  sync.Mutex // guards what follows
 	all map[class]lately
+	at  time.Time // when over was last called
 }
 
 type class struct{ kind, app string }
@@ -105,7 +111,10 @@ func (c *crowd) thin(es []app.Event, now time.Time) []app.Event {
 	if c.all == nil {
 		c.all = map[class]lately{}
 	}
-	out := c.over(now)
+	var out []app.Event
+	if now.Sub(c.at) >= crowdSweep { // all are looked at, which must not be at each report of a cell
+		c.at, out = now, c.over(now)
+	}
 	for _, e := range es {
 		k := class{e.Kind, e.App}
 		l := c.all[k]

@@ -155,7 +155,7 @@ func TestManyAreToldInOne(t *testing.T) {
 	if got := c.thin(append(es, app.Event{Kind: app.AppCreated, App: "web"}), now); len(got) != 2*oneByOne+1 {
 		t.Errorf("got %d events at once", len(got))
 	}
-	if got := c.thin(es, now.Add(crowdTime-1)); len(got) != 0 {
+	if got := c.thin(es, now.Add(crowdTime-2*crowdSweep)); len(got) != 0 {
 		t.Errorf("got %d events a little later", len(got))
 	}
 	got := c.thin(nil, now.Add(crowdTime))

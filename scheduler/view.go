@@ -124,25 +124,56 @@ func toInt(b bool) int {
 func (s *Scheduler) Cells() []app.Cell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	booked := map[string]app.Resources{}
-	for _, p := range s.placements {
-		a, r := s.specOf(p), booked[p.Cell]
-		booked[p.Cell] = app.Resources{MemoryMB: r.MemoryMB + a.MemoryMB, DiskMB: r.DiskMB + a.DiskMB, Containers: r.Containers + 1}
-	}
-	for name := range s.tasks.live {
-		t := s.tasks.all[name]
-		if cur := t.Current(); cur != nil {
-			r := booked[cur.Cell]
-			booked[cur.Cell] = app.Resources{MemoryMB: r.MemoryMB + t.Spec.MemoryMB, DiskMB: r.DiskMB + t.Spec.DiskMB, Containers: r.Containers + 1}
-		}
-	}
 	cells := make([]app.Cell, 0, len(s.seen))
 	for _, id := range slices.Sorted(maps.Keys(s.seen)) {
 		c := s.seen[id]
-		c.Used, c.Draining, c.Vitals = booked[id], s.orders[id].Draining, s.reports[id].Vitals
+		c.Used, c.Draining, c.Vitals = s.use(id).booked, s.orders[id].Draining, s.reports[id].Vitals
 		cells = append(cells, c)
 	}
 	return cells
+}
+
+// Counts returns how many instances run on each cell, and how many are starting.
+func (s *Scheduler) Counts() map[string]app.CellCount {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[string]app.CellCount, len(s.seen))
+	for id := range s.seen {
+		counts[id] = s.use(id).count
+	}
+	return counts
+}
+
+// A use is what is on a cell.
+type use struct {
+	booked app.Resources
+	count  app.CellCount
+}
+
+// use counts what is on a cell, if that has changed. The caller holds s.mu.
+func (s *Scheduler) use(cell string) use {
+	if u, known := s.book.uses[cell]; known {
+		return u
+	}
+	var u use
+	for p := range s.placementsOn(cell) {
+		a := s.specOf(p)
+		add(&u.booked, needs(&a), 1)
+		switch in, known := s.sighted(p); {
+		case !known || in.State == app.Claimed && !in.Stopping:
+			u.count.Claimed++
+		case in.State == app.Running && !in.Stopping:
+			u.count.Running++
+		}
+	}
+	for name := range s.tasks.live {
+		t := s.tasks.all[name]
+		if cur := t.Current(); cur != nil && cur.Cell == cell {
+			add(&u.booked, needs(&t.Spec), 1)
+		}
+	}
+	s.book.uses[cell] = u
+	return u
 }
 
 // specOf returns the app as a placement runs it. The caller holds s.mu.

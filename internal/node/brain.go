@@ -54,6 +54,7 @@ type brain struct {
 	registries *images.Settings
 	registry   *images.Registry
 
+	crowd     Crowd  // nil: none
 	presence  signal // somebody came, went, or was put out
 	confirmed confirmations
 
@@ -279,7 +280,7 @@ func (b *brain) keepTable(ctx context.Context) error {
 	settled, feed := false, b.sched.NewFeed()
 	for {
 		changed := b.sched.Changed()
-		heard := len(b.sched.Unheard()) == 0 // before the statuses are taken
+		heard := !settled && len(b.sched.Unheard()) == 0 // before the statuses are taken
 		apps, gone := feed.Next()
 		for i := range apps {
 			routes.Set(&apps[i])
@@ -290,7 +291,7 @@ func (b *brain) keepTable(ctx context.Context) error {
 			b.ports.Remove(name)
 		}
 		b.router.Swap(routes.Table())
-		if heard && !settled {
+		if heard {
 			settled = true
 			close(b.settled)
 		}

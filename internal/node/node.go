@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"lattice/app"
 	"lattice/internal/config"
 	"lattice/internal/run"
 	"lattice/internal/systemd"
@@ -89,8 +90,18 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 	return g.Run(c.evacuating(ctx), grace)
 }
 
+// A Crowd tells of cells that are there without gossiping, and gives a channel
+// that is closed when that changes. It is for benchmarks: a machine can't carry
+// a thousand members of a gossip beside what is measured.
+type Crowd func() ([]app.Cell, <-chan struct{})
+
 // Brain runs a brain until ctx is done. It calls ready when it answers.
 func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slog.Logger, ready func(Ready)) error {
+	return BrainAmong(ctx, nil, cfg, version, log, ready)
+}
+
+// BrainAmong is Brain with a crowd.
+func BrainAmong(ctx context.Context, crowd Crowd, cfg config.BrainConfig, version string, log *slog.Logger, ready func(Ready)) error {
 	g, release, err := begin(cfg.Common, log)
 	if err != nil {
 		return err
@@ -101,6 +112,7 @@ func Brain(ctx context.Context, cfg config.BrainConfig, version string, log *slo
 	if err != nil {
 		return err
 	}
+	b.crowd = crowd
 	defer b.close()
 	members, err := b.gossip(nil)
 	if err != nil {

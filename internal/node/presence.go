@@ -40,6 +40,10 @@ func (b *brain) cells() ([]app.Cell, <-chan struct{}) {
 			}
 		}
 	}
+	if b.crowd != nil {
+		more, _ := b.crowd()
+		cells = append(cells, more...)
+	}
 	return slices.DeleteFunc(cells, func(c app.Cell) bool { return !b.welcome(c.ID) }), changed
 }
 
@@ -55,11 +59,16 @@ func patience(m cluster.Member) time.Duration {
 func (b *brain) keepPresence(ctx context.Context) error {
 	for {
 		moved, changed := b.members.Changed(), b.secrets.Changed()
+		var crowd <-chan struct{}
+		if b.crowd != nil {
+			_, crowd = b.crowd()
+		}
 		b.presence.give()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-moved:
+		case <-crowd:
 		case <-changed:
 		case <-b.lost():
 		}
