@@ -21,7 +21,13 @@ domains=$work/domains
 finish() {
 	code=$?
 	set +e
-	[ $code -eq 0 ] || { virsh list --all; tail -n 20 "$work"/*.log; }
+	if [ $code -ne 0 ]; then
+		virsh list --all
+		tail -n 20 "$work"/*.log
+		"$work/lattice" explain hello
+		"$work/lattice" events -n 40
+		vagrant ssh cell-1 -c 'sudo journalctl -u lattice -n 60 --no-pager -o short-precise'
+	fi
 	step "clean up"
 	vagrant destroy -f >/dev/null
 	for net in $(virsh net-list --all --name); do
