@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -269,7 +270,7 @@ func (b *brain) serveApps(ctx context.Context) error {
 func (b *brain) waitForTable(ctx context.Context) {
 	select {
 	case <-b.settled:
-	case <-time.After(settling):
+	case <-time.After(longestSettling):
 	case <-ctx.Done():
 	}
 }
@@ -278,9 +279,10 @@ func (b *brain) waitForTable(ctx context.Context) {
 func (b *brain) keepTable(ctx context.Context) error {
 	routes := router.NewBuilder(b.cfg.Domain, func(cell string) bool { return cell == b.localCell })
 	settled, feed := false, b.sched.NewFeed()
+	began, late := time.Now(), time.After(settling)
 	for {
 		changed := b.sched.Changed()
-		heard := !settled && len(b.sched.Unheard()) == 0 // before the statuses are taken
+		heard := !settled && b.heard(time.Since(began)) // before the statuses are taken
 		apps, gone := feed.Next()
 		for i := range apps {
 			routes.Set(&apps[i])
@@ -299,8 +301,22 @@ func (b *brain) keepTable(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-late:
 		}
 	}
+}
+
+// heard reports whether the cells have told what they run, or are not worth
+// waiting for any longer, so long after the start.
+func (b *brain) heard(after time.Duration) bool {
+	unheard := b.sched.Unheard()
+	if len(unheard) == 0 || after < settling {
+		return len(unheard) == 0
+	}
+	cells, _ := b.cells()
+	return !slices.ContainsFunc(cells, func(c app.Cell) bool {
+		return c.State == app.CellAlive && slices.Contains(unheard, c.ID)
+	})
 }
 
 func (b *brain) serveMetrics(ctx context.Context) error {

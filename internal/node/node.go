@@ -26,9 +26,11 @@ const (
 	// away is how long a cell may be away without being replaced after it said
 	// goodbye, as it does when lattice is upgraded, or after the brain started.
 	away = 30 * time.Second
-	// settling is how long a router that starts waits for cells to tell what
-	// they run.
-	settling = 5 * time.Second
+	// settling is how long a router that starts waits for cells with instances
+	// that gossip does not know either, longestSettling for those that are there and
+	// have yet to tell what they run.
+	settling        = 5 * time.Second
+	longestSettling = 20 * time.Second
 )
 
 // Ready says what a node that has come up offers.
