@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,78 +45,72 @@ of the current target. SHELL is bash, zsh, fish or powershell.`,
 }
 
 // completeNames lets every command below root complete the arguments that its
-// usage line names APP, CELL or NAME.
+// usage line names APP, TASK, CELL or NAME.
 func completeNames(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
 		completeNames(cmd)
 		if cmd.ValidArgsFunction != nil || len(cmd.ValidArgs) > 0 || cmd.HasSubCommands() {
 			continue
 		}
-		words := strings.Fields(cmd.Use)[1:]
+		words := strings.Fields(strings.ReplaceAll(cmd.Use, " | ", "|"))[1:]
 		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-			word := wordAt(words, len(args))
-			if word == "FILE" {
+			kinds := kindsAt(words, len(args))
+			if slices.Contains(kinds, "FILE") {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
 			defer cancel()
-			names := slices.DeleteFunc(namesFor(ctx, cmd, word), func(name string) bool {
+			var names []string
+			for _, kind := range kinds {
+				names = append(names, namesOf(ctx, cmd, kind)...)
+			}
+			names = slices.DeleteFunc(names, func(name string) bool {
 				return !strings.HasPrefix(name, typed) || slices.Contains(args, name)
 			})
+			slices.Sort(names)
 			return names, cobra.ShellCompDirectiveNoFileComp
 		}
 	}
 }
 
-// wordAt returns what the usage line calls the argument i, such as APP. The
-// last one may be repeated.
-func wordAt(words []string, i int) string {
-	if len(words) == 0 {
-		return ""
+// kindsAt returns what the usage line says that argument i can be, such as APP
+// and TASK. The last one may be repeated.
+func kindsAt(words []string, i int) []string {
+	if len(words) == 0 || i >= len(words) && !strings.HasSuffix(words[len(words)-1], "…") {
+		return nil
 	}
-	word := words[min(i, len(words)-1)]
-	if i >= len(words) && !strings.Contains(word, "…") {
-		return ""
-	}
-	name := strings.TrimLeft(word, "[")
-	if end := strings.IndexFunc(name, func(r rune) bool { return r < 'A' || r > 'Z' }); end >= 0 {
-		name = name[:end]
-	}
-	return name
+	return strings.FieldsFunc(words[min(i, len(words)-1)], func(r rune) bool { return r < 'A' || r > 'Z' })
 }
 
-// namesFor asks the current target for the names of what word stands for. A
-// shell that completes has no use for errors.
-func namesFor(ctx context.Context, cmd *cobra.Command, word string) []string {
-	var names []string
-	switch word {
+// namesOf asks the current target for the names of a kind. A shell that
+// completes has no use for errors.
+func namesOf(ctx context.Context, cmd *cobra.Command, kind string) (names []string) {
+	if kind == "NAME" {
+		if ts, err := loadTargets(); err == nil && cmd.Parent().Name() == "target" && cmd.Name() != "add" {
+			names = slices.Collect(maps.Keys(ts.Targets))
+		}
+		return names
+	}
+	c, err := client()
+	if err != nil {
+		return nil
+	}
+	switch kind {
 	case "APP":
-		if b, err := connect(); err == nil {
-			apps, _ := b.Apps(ctx)
-			for _, a := range apps {
-				names = append(names, a.App.Name)
-			}
+		apps, _ := c.Apps(ctx)
+		for _, a := range apps {
+			names = append(names, a.App.Name)
+		}
+	case "TASK":
+		tasks, _ := c.Tasks(ctx)
+		for _, t := range tasks {
+			names = append(names, t.Name)
 		}
 	case "CELL":
-		if b, err := connect(); err == nil {
-			cells, _ := b.Cells(ctx)
-			for _, c := range cells {
-				names = append(names, c.ID)
-			}
-		}
-	case "NAME":
-		if ts, err := loadTargets(); err == nil && cmd.HasParent() && cmd.Parent().Name() == "target" && cmd.Name() != "add" {
-			for name := range ts.Targets {
-				names = append(names, name)
-			}
-		}
-	case "COMMAND":
-		for _, c := range cmd.Root().Commands() {
-			if !c.Hidden {
-				names = append(names, c.Name())
-			}
+		cells, _ := c.Cells(ctx)
+		for _, c := range cells {
+			names = append(names, c.ID)
 		}
 	}
-	slices.Sort(names)
 	return names
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,7 +30,8 @@ func newHelp() *cobra.Command {
 // writeHelp prints what can be typed: for the root all commands by group, for
 // a command its usage, examples and flags.
 func writeHelp(st *streams, cmd *cobra.Command) {
-	about := cmp.Or(cmd.Long, cmd.Short)
+	width, _ := st.out.size()
+	about := filled(cmp.Or(cmd.Long, cmd.Short), min(width, mostColumns))
 	fmt.Fprintf(st.out, "%s\n\n%s\n  %s\n", about, st.out.paint(bold, "USAGE"), cmd.UseLine())
 	if !cmd.HasParent() {
 		writeCommands(st, cmd)
@@ -76,6 +78,30 @@ func writeCommands(st *streams, root *cobra.Command) {
 			t.write(st.out)
 		}
 	}
+}
+
+// mostColumns is the width beyond which lines of text are hard to read.
+const mostColumns = 100
+
+// filled returns text with its paragraphs broken into lines of at most width
+// characters. Lines that are indented stay as they are.
+func filled(text string, width int) string {
+	var out []string
+	open := false // the last line may be added to
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" || strings.HasPrefix(line, " ") {
+			out, open = append(out, line), false
+			continue
+		}
+		for word := range strings.FieldsSeq(line) {
+			if last := len(out) - 1; open && utf8.RuneCountInString(out[last])+1+utf8.RuneCountInString(word) <= width {
+				out[last] += " " + word
+				continue
+			}
+			out, open = append(out, word), true
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // allFlags returns the flags of cmd, with those that all commands have.

@@ -64,6 +64,13 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+func TestFilled(t *testing.T) {
+	got := filled("one two three\nfour fïve\n\n  as it  is, however long\nsix", 9)
+	if want := "one two\nthree\nfour fïve\n\n  as it  is, however long\nsix"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	names := []string{"create", "cr", "scale", "status", "list", "ls", "logs", "memory-mb", "monitor-port"}
 	for typed, want := range map[string]string{

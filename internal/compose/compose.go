@@ -144,7 +144,7 @@ func (r *reading) notes(out *Project, p *types.Project) {
 			out.Notes = append(out.Notes, where+what+": "+why)
 			continue
 		}
-		out.Unsupported = append(out.Unsupported, where+what+": apps have nothing like it")
+		out.Unsupported = append(out.Unsupported, where+what+": an app can't have that")
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.missing)) {
 		out.Notes = append(out.Notes, fmt.Sprintf("the variable %s is not set: it becomes empty", name))

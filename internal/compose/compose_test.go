@@ -141,7 +141,7 @@ secrets: {s: {file: ./s}}
 	}
 	all := "UNSUPPORTED\n" + strings.Join(p.Unsupported, "\n") + "\nNOTES\n" + strings.Join(p.Notes, "\n")
 	for _, want := range []string{
-		"service web: privileged: apps have nothing", "service web: build: images are not built here yet", "service web: volumes data: there are no volumes yet",
+		"service web: privileged: an app can't have that", "service web: build: images are not built here yet", "service web: volumes data: there are no volumes yet",
 		"service web: cap_add", "service web: ports 53/udp", "service web: deploy.mode", "service web: deploy.placement", "service web: depends_on job: an app never completes",
 		"service job: secrets", "NOTES", "service web: container_name: containers have names of their own", "service web: restart:", "service web: networks", "service web: labels",
 	} {
@@ -149,7 +149,7 @@ secrets: {s: {file: ./s}}
 			t.Errorf("not named: %q", want)
 		}
 	}
-	if strings.Contains(all, "x-mine") || strings.Contains(all, "service job: deploy.mode: apps") || p.Specs[0].App.Check.Type != app.CheckNone {
+	if strings.Contains(all, "x-mine") || strings.Contains(all, "service job: deploy.mode: an app") || p.Specs[0].App.Check.Type != app.CheckNone {
 		t.Errorf("got %+v", p.Specs[0].App)
 	}
 	t.Log(all)
