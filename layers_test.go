@@ -53,6 +53,8 @@ func mayImport() map[string]string {
 		"sessions":      "app",
 		"sessions/sshd": "app",
 
+		"sessions/sessionstest": "app cells",
+
 		"router/wire":  "",
 		"router/certs": "",
 

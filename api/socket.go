@@ -76,7 +76,6 @@ func (l *socket) message() ([]byte, error) {
 		return nil, err
 	}
 	if kind != websocket.MessageBinary {
-		l.Abort()
 		return nil, errors.New("a text message, where frames must be binary")
 	}
 	n := 0
@@ -85,7 +84,6 @@ func (l *socket) message() ([]byte, error) {
 		n += m
 		switch {
 		case err == io.EOF && n == 0:
-			l.Abort()
 			return nil, errors.New("a message without a channel")
 		case err == io.EOF:
 			return l.buf[:n], nil

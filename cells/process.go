@@ -39,7 +39,7 @@ type Process interface {
 	Wait() (int, error)
 
 	// Close kills the program if it still runs, first gently, and lets go of
-	// everything.
+	// everything. Calling it again does nothing more.
 	Close() error
 }
 

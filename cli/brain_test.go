@@ -72,11 +72,14 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 	if b.journal, err = events.Open(t.TempDir(), events.Limits{}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	execs := newFakeExecs(t, b)
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
 		Apps: b, Cells: b, Logs: b, Programs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)}, Users: &fakeUsers{},
-		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n"},
-		Log:  slog.New(slog.DiscardHandler), Events: b.journal, Router: b, Doctor: b,
+		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n",
+			SSH: &api.SSH{Port: 2222, HostKey: "ssh-ed25519 AAAA", Fingerprint: "SHA256:abc"}},
+		Execs: execs, SSHKeys: execs,
+		Log: slog.New(slog.DiscardHandler), Events: b.journal, Router: b, Doctor: b,
 	}))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}

@@ -95,9 +95,9 @@ func (st *streams) copyTo(ctx context.Context, in inside, from, to string, archi
 	go func() {
 		var err error
 		if from == "-" {
-			_, err = io.Copy(linkWriter{l}, st.in)
+			_, err = io.Copy(linkWriter{l, app.ChanIn}, st.in)
 		} else {
-			err = tarball.Write(linkWriter{l}, from, st.skippedFile)
+			err = tarball.Write(linkWriter{l, app.ChanIn}, from, st.skippedFile)
 		}
 		if err != nil && !errors.Is(err, errLink) {
 			l.Abort() // half a file must not look like a whole one
@@ -121,12 +121,15 @@ func (st *streams) copyTo(ctx context.Context, in inside, from, to string, archi
 // errLink says that the session is over, about which others tell more.
 var errLink = errors.New("session over")
 
-type linkWriter struct{ link app.Link }
+type linkWriter struct {
+	link app.Link
+	ch   app.Channel
+}
 
 func (w linkWriter) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n := min(len(p)-done, app.MaxFrame)
-		if err := w.link.Send(app.ChanIn, p[done:done+n]); err != nil {
+		if err := w.link.Send(w.ch, p[done:done+n]); err != nil {
 			return done, errLink
 		}
 		done += n

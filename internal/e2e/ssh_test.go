@@ -33,8 +33,9 @@ func TestSessions(t *testing.T) {
 	h.start("brain")
 	h.waitReady(h.procs[len(h.procs)-1])
 	token := strings.TrimSpace(h.ltc("token"))
-	cell := c1.start("cell", "--join", h.addr, "--token", token, "--plain-http", "10.99.0.1:5000")
+	cell := c1.start("cell", "--join", h.addr, "--token", token)
 	c1.waitReady(cell)
+	h.ltc("registry", "add", "10.99.0.1:5000", "--plain-http")
 	h.ltc("create", "box", "10.99.0.1:5000/box:v1", "-i", "2", "--no-monitor", "--no-routes")
 	h.ltc("create", "hello", "lattice/hello")
 
@@ -43,6 +44,7 @@ func TestSessions(t *testing.T) {
 	t.Run("terminal", h.on(terminalSession))
 	t.Run("confined as the app", h.on(confinedAsTheApp))
 	t.Run("no shell in the image", h.on(noShell))
+	t.Run("task", h.on(taskSession))
 	t.Run("copy", h.on(copyFiles))
 	t.Run("forward", h.on(forwardPorts))
 	t.Run("who may", h.on(whoMay))
@@ -220,9 +222,29 @@ func noShell(h *host) {
 	}
 }
 
-func copyFiles(h *host) {
-	src := filepath.Join(h.dir, "site")
-	big := make([]byte, 20<<20)
+func taskSession(h *host) {
+	h.ltc("run", "10.99.0.1:5000/box:v1", "--name", "job", "--detach", "--", "sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait")
+	eventually(h.t, time.Minute, "the task runs", func() string {
+		code, out, errs := h.lattice("exec", "job", "--", "echo", "hi")
+		if code != 0 || out != "hi\n" {
+			return fmt.Sprintf("%d %s %s", code, out, errs)
+		}
+		return ""
+	})
+	if code, out, errs := h.lattice("ssh", "job", "--", "exit 6"); code != 6 {
+		h.t.Errorf("%d %s %s", code, out, errs)
+	}
+	h.ltc("cancel-task", "job")
+	if code, _, errs := h.lattice("exec", "job", "--", "true"); code != 14 || !strings.Contains(errs, "does not run") {
+		h.t.Errorf("a task that has ended: %d %s", code, errs)
+	}
+	h.ltc("delete-task", "job")
+}
+
+// site makes a folder with files of all sizes, the largest of them big.
+func (h *host) site() (src string, big []byte) {
+	src = filepath.Join(h.dir, "site")
+	big = make([]byte, 20<<20)
 	_, _ = rand.NewChaCha8([32]byte{3}).Read(big)
 	for name, content := range map[string][]byte{"index.html": []byte("hi"), "deep/er/big.bin": big, "empty": nil} {
 		p := filepath.Join(src, name)
@@ -233,9 +255,16 @@ func copyFiles(h *host) {
 			h.t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("index.html", filepath.Join(src, "link")); err != nil {
-		h.t.Fatal(err)
+	if link := filepath.Join(src, "link"); !exists(link) {
+		if err := os.Symlink("index.html", link); err != nil {
+			h.t.Fatal(err)
+		}
 	}
+	return src, big
+}
+
+func copyFiles(h *host) {
+	src, big := h.site()
 	h.ltc("cp", src, "box/1:/tmp")
 	h.ltc("cp", src+"/.", "box/1:/home/ann")
 	h.ltc("cp", filepath.Join(src, "index.html"), "box/1:other.html")
@@ -412,7 +441,7 @@ func (h *host) openSSH(in io.Reader, password, program string, args ...string) (
 }
 
 func exists(path string) bool {
-	_, err := os.Stat(path)
+	_, err := os.Lstat(path)
 	return err == nil
 }
 
@@ -517,7 +546,7 @@ func (h *host) plainTerminal(host []string) {
 }
 
 func (h *host) scpAndSFTP(port int) {
-	src := filepath.Join(h.dir, "site")
+	src, _ := h.site()
 	at := "scp://box%2f1@127.0.0.1:" + fmt.Sprint(port)
 	if code, _, errs := h.openSSH(nil, "", "scp", "-r", src, at+"//home/ann/by-scp"); code != 0 {
 		h.t.Errorf("scp there: %d %s", code, errs)
@@ -609,7 +638,7 @@ func (h *host) cellIsKilled(cell *proc) {
 		h.t.Errorf("exit code %d, %s", cmd.ProcessState.ExitCode(), errs.String())
 	}
 	c1 := h.host("c1")
-	c1.waitReady(c1.start("cell", "--plain-http", "10.99.0.1:5000"))
+	c1.waitReady(c1.start("cell"))
 	eventually(h.t, time.Minute, "the cell is back", func() string {
 		if n := count(h.status("box"), app.Running); n != 2 {
 			return fmt.Sprintf("%d instances run", n)

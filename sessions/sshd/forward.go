@@ -62,15 +62,18 @@ func (c *client) dial(ctx context.Context, n ssh.NewChannel) {
 // global answers what concerns the connection as a whole.
 func (c *client) global(ctx context.Context, r *ssh.Request) {
 	ok, payload := false, []byte(nil)
+	then := func() {} // what must not come before the answer
 	switch r.Type {
 	case "tcpip-forward":
 		var l listenRequest
 		if ssh.Unmarshal(r.Payload, &l) == nil {
-			port, err := c.listen(ctx, l)
+			port, bring, err := c.listen(ctx, l)
 			if ok = err == nil; ok && l.Port == 0 {
 				payload = ssh.Marshal(listenReply{uint32(port)})
 			}
-			if err != nil {
+			if ok {
+				then = bring
+			} else {
 				c.server.cfg.Log.Debug("SSH client can't listen", "app", c.name, "err", err)
 			}
 		}
@@ -83,14 +86,16 @@ func (c *client) global(ctx context.Context, r *ssh.Request) {
 	if r.WantReply {
 		_ = r.Reply(ok, payload) // else the client is gone
 	}
+	then()
 }
 
 func (l listenRequest) String() string { return net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))) }
 
-// listen listens inside the container for the client.
-func (c *client) listen(ctx context.Context, l listenRequest) (port int, err error) {
+// listen listens inside the container for the client. bring begins to hand on
+// the connections.
+func (c *client) listen(ctx context.Context, l listenRequest) (port int, bring func(), err error) {
 	if !take(c.channels) {
-		return 0, errors.New("too many channels are open")
+		return 0, nil, errors.New("too many channels are open")
 	}
 	host := l.Host
 	if host == "" || host == "0.0.0.0" || host == "::" {
@@ -109,18 +114,19 @@ func (c *client) listen(ctx context.Context, l listenRequest) (port int, err err
 	}
 	if err != nil {
 		<-c.channels
-		return 0, err
+		return 0, nil, err
 	}
 	l.Port = uint32(opening.Port)
 	c.mu.Lock()
 	c.listeners[l.String()] = link
 	c.mu.Unlock()
-	c.open.Go(func() {
-		defer func() { <-c.channels }()
-		c.bring(ctx, link, place, l)
-		c.unlisten(l)
-	})
-	return opening.Port, nil
+	return opening.Port, func() {
+		c.open.Go(func() {
+			defer func() { <-c.channels }()
+			c.bring(ctx, link, place, l)
+			c.unlisten(l)
+		})
+	}, nil
 }
 
 func (c *client) unlisten(l listenRequest) bool {

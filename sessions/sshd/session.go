@@ -31,10 +31,11 @@ type session struct {
 	client *client
 	ch     ssh.Channel
 
-	request app.SessionRequest // until it has begun
+	request app.SessionRequest // as far as it was made
 
 	mu   sync.Mutex // guards what follows
 	link app.Link   // nil: not yet
+	size app.TerminalSize
 }
 
 // session serves a channel until its program has ended or the client has closed
@@ -55,7 +56,8 @@ func (c *client) session(ctx context.Context, n ssh.NewChannel) {
 			_ = r.Reply(ok, nil) // else the client is gone
 		}
 		if ok && start {
-			program.Go(func() { s.run(ctx) })
+			request := s.request
+			program.Go(func() { s.run(ctx, request) })
 		}
 	}
 	cancel(errors.New("the client left"))
@@ -75,6 +77,7 @@ func (s *session) take(r *ssh.Request) (ok, start bool) {
 			return false, false
 		}
 		s.request.TTY, s.request.Term, s.request.Size = true, p.Term, size(p.Cols, p.Rows)
+		s.resize(s.request.Size)
 	case "env":
 		var e envRequest
 		if begun || ssh.Unmarshal(r.Payload, &e) != nil || len(s.request.Env) >= app.MaxSessionArgs {
@@ -86,10 +89,7 @@ func (s *session) take(r *ssh.Request) (ok, start bool) {
 		if ssh.Unmarshal(r.Payload, &w) != nil {
 			return false, false
 		}
-		now := size(w.Cols, w.Rows)
-		if s.request.Size = now; link != nil {
-			return app.SendControl(link, app.SessionControl{Resize: &now}) == nil, false
-		}
+		s.resize(size(w.Cols, w.Rows))
 	case "signal":
 		var t textRequest
 		return link != nil && ssh.Unmarshal(r.Payload, &t) == nil && app.SendControl(link, app.SessionControl{Signal: t.Text}) == nil, false
@@ -125,14 +125,32 @@ func size(cols, rows uint32) app.TerminalSize {
 	return app.TerminalSize{Cols: int(min(cols, app.MaxTerminal)), Rows: int(min(rows, app.MaxTerminal))}
 }
 
+// resize tells of a new size, as soon as there is somebody to tell.
+func (s *session) resize(now app.TerminalSize) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.size = now; s.link != nil {
+		_ = app.SendControl(s.link, app.SessionControl{Resize: &now}) // else Receive fails, too
+	}
+}
+
+// began notes the link; the terminal may have another size by now.
+func (s *session) began(link app.Link, told app.TerminalSize) {
+	s.mu.Lock()
+	s.link = link
+	now := s.size
+	s.mu.Unlock()
+	if now != told {
+		s.resize(now)
+	}
+}
+
 // run runs the program to its end.
-func (s *session) run(ctx context.Context) {
+func (s *session) run(ctx context.Context, request app.SessionRequest) {
 	end := app.SessionEnd{Code: app.SessionBroken}
-	link, err := s.client.begin(ctx, s.request)
+	link, err := s.client.begin(ctx, request)
 	if err == nil {
-		s.mu.Lock()
-		s.link = link
-		s.mu.Unlock()
+		s.began(link, request.Size)
 		end, err = s.carry(link)
 		_ = link.Close() // it has ended
 	}
@@ -143,6 +161,7 @@ func (s *session) run(ctx context.Context) {
 		fmt.Fprintf(s.ch.Stderr(), "lattice: %s\r\n", end.Reason)
 	}
 	// A client that is gone doesn't want to know.
+	_ = s.ch.CloseWrite()
 	_, _ = s.ch.SendRequest("exit-status", false, ssh.Marshal(exitStatus{uint32(end.Code)}))
 	_ = s.ch.Close()
 }
@@ -179,7 +198,7 @@ func (s *session) carry(link app.Link) (app.SessionEnd, error) {
 			if err := json.Unmarshal(data, &end); err != nil {
 				return app.SessionEnd{Code: app.SessionBroken}, err
 			}
-			return end, s.ch.CloseWrite()
+			return end, nil
 		}
 		if err != nil {
 			link.Abort()
