@@ -15,7 +15,9 @@ func TestTaskValidate(t *testing.T) {
 	}{
 		{func(*app.Task) {}, ""},
 		{func(x *app.Task) { x.Spec.Ports = []int{80} }, ""},
-		{func(x *app.Task) { x.ResultFile, x.CallbackURL, x.Timeout, x.Retries = "/r", "https://u:p@x/y?z", 1, 20 }, ""},
+		{func(x *app.Task) {
+			x.ResultFile, x.CallbackURL, x.Timeout, x.Retries = "/r", "https://u:p@x/y?z", 1, 20
+		}, ""},
 		{func(x *app.Task) { x.Name = "Job" }, `write "job"`},
 		{func(x *app.Task) { x.Spec.Image = "" }, "needs an image"},
 		{func(x *app.Task) { x.Spec.MemoryMB = 3 }, "memory is 3 MiB"},

@@ -18,10 +18,10 @@ func whole() app.App {
 	return app.App{
 		Name: "web", Image: "nginx", Args: []string{"-q"}, Set: "shop", Command: []string{"run"}, Dir: "/d", User: "u", Env: map[string]string{"A": "1", "B": "2"},
 		Instances: 3, MemoryMB: 64, DiskMB: 32, CPUWeight: 7, CPUMilli: 250, Rules: app.Rules{Zones: []string{"z2"}}, Ports: []int{80, 81},
-		Check:        app.Check{Type: app.CheckHTTP, Path: "/", Port: 81, Interval: app.Duration(time.Minute), Failures: 9, Statuses: "200"},
-		Startup:      &app.Check{Type: app.CheckPort, Port: 80},
-		Readiness:    &app.Check{Type: app.CheckHTTP, Path: "/ready"},
-		Routes:       []app.Route{{Host: "a"}, {Host: "b", Path: "/x", Port: 81}},
+		Check:     app.Check{Type: app.CheckHTTP, Path: "/", Port: 81, Interval: app.Duration(time.Minute), Failures: 9, Statuses: "200"},
+		Startup:   &app.Check{Type: app.CheckPort, Port: 80},
+		Readiness: &app.Check{Type: app.CheckHTTP, Path: "/ready"},
+		Routes:    []app.Route{{Host: "a"}, {Host: "b", Path: "/x", Port: 81}}, TCPRoutes: []app.TCPRoute{{External: 5432}},
 		StartTimeout: app.Duration(time.Minute), StopGrace: app.Duration(time.Second),
 	}.WithDefaults()
 }
@@ -58,7 +58,7 @@ func TestEveryFlagOfCreateChangesAnApp(t *testing.T) {
 		"startup-port": {"81", "Startup check"}, "startup-url": {"/x", "Startup check"}, "startup-command": {"true", "Startup check"}, "startup-interval": {"7s", "Startup check"},
 		"readiness-port": {"81", "Readiness check"}, "readiness-url": {"/x", "Readiness check"}, "readiness-command": {"true", "Readiness check"},
 		"readiness-timeout": {"7s", "Readiness check"}, "readiness-interval": {"7s", "Readiness check"}, "readiness-failures": {"7", "Readiness check"},
-		"start-timeout": {"7s", "Start timeout"}, "stop-grace": {"7s", "Stop grace"}, "http-route": {"c", "Routes"}, "route-option": {"sticky=at", "Routes"}, "no-routes": {"true", "Routes"},
+		"start-timeout": {"7s", "Start timeout"}, "stop-grace": {"7s", "Stop grace"}, "http-route": {"c", "Routes"}, "route-option": {"sticky=at", "Routes"}, "tcp-route": {"5433", "TCP routes"}, "no-routes": {"true", "Routes"},
 		"env-file": {"", ""}, // as env
 		"cpus":     {"0.5", "CPU kept free"}, "require": {"gpu", "Rules"}, "prefer": {"disk=ssd", "Rules"}, "zone": {"z1", "Rules"}, "avoid": {"db", "Rules"}, "one-per-cell": {"true", "Rules"},
 	}

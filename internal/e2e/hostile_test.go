@@ -307,6 +307,16 @@ func (h *host) events(name string, index int, source string) (texts []string) {
 	return texts
 }
 
+// createWithoutLayers creates an app without instances whose image is known, but
+// whose registry goes away before any cell has pulled it.
+func (h *host) createWithoutLayers(name string) {
+	h.t.Helper()
+	registry := h.registryAt(5000, "", "")
+	h.pushOther("127.0.0.1:5000/no/image:1") // whose parts are not all those of the bundled one
+	h.ltc("create", name, "127.0.0.1:5000/no/image:1", "-i", "0", "-m", "16")
+	registry.kill()
+}
+
 // TestAppsThatNeverStartBackOff checks that what fails to start says why and is
 // tried less and less often.
 func TestAppsThatNeverStartBackOff(t *testing.T) {
@@ -318,13 +328,18 @@ func TestAppsThatNeverStartBackOff(t *testing.T) {
 		reason string
 		pauses []string
 	}{
-		{"noimage", []string{"127.0.0.1:1/no/image"}, "127.0.0.1:1", []string{"next start in 1s", "next start in 2s", "next start in 4s"}},
+		{"noimage", nil, "registry 127.0.0.1:5000 refuses connections", []string{"next start in 1s", "next start in 2s", "next start in 4s"}},
 		{"nocommand", []string{"lattice/hello", "--", "/nope"}, "/nope", []string{"next start in 1s", "next start in 2s", "next start in 4s"}},
 		{"nocheck", []string{"lattice/hello", "-p", "8080,9999", "-M", "9999", "--start-timeout", "1s"}, "not healthy within 1s: port 9999: connection refused",
 			[]string{"starting again at once", "starting again at once", "starting again at once", "next start in 10s"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h.ltc(append([]string{"create", c.name, "--no-wait"}, c.args...)...)
+			if c.args == nil {
+				h.createWithoutLayers(c.name)
+				h.ltc("scale", c.name, "1", "--no-wait")
+			} else {
+				h.ltc(append([]string{"create", c.name, "--no-wait"}, c.args...)...)
+			}
 			var got []string
 			eventually(t, 20*time.Second, "it was tried often enough", func() string {
 				got = h.events(c.name, 0, "CELL")
@@ -366,7 +381,8 @@ func TestThousandCrashLoops(t *testing.T) {
 		}
 		return nil
 	})
-	h.ltc("create", "noimage", "127.0.0.1:1/no/image", "-i", "900", "-m", "16", "--no-wait")
+	h.createWithoutLayers("noimage")
+	h.ltc("scale", "noimage", "900", "--no-wait")
 	h.ltc("create", "nocommand", "lattice/hello", "-i", "100", "-m", "16", "--no-wait", "--", "/nope")
 	start := time.Now()
 	for name, n := range map[string]int{"noimage": 900, "nocommand": 100} {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,26 +17,47 @@ import (
 
 // A forgetful sink is a brain that is away for a while, or starts anew.
 type forgetful struct {
-	*logs.Hub
+	mu   sync.Mutex // guards what follows
+	hub  *logs.Hub
 	away bool
 }
 
 func (f *forgetful) LogCursors(_ context.Context, guids []string) (map[string]uint64, error) {
-	if f.away {
+	hub, away := f.now()
+	if away {
 		return nil, errors.New("away")
 	}
-	return f.Hub.Cursors(guids), nil
+	return hub.Cursors(guids), nil
 }
 
 func (f *forgetful) SendLogs(_ context.Context, lines []app.LogLine) error {
-	f.Hub.Append(lines)
+	hub, _ := f.now()
+	hub.Append(lines)
 	return nil
+}
+
+func (f *forgetful) now() (*logs.Hub, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hub, f.away
+}
+
+// leave takes it away; set brings it back.
+func (f *forgetful) leave() {
+	hub, _ := f.now()
+	f.set(hub, true)
+}
+
+func (f *forgetful) set(hub *logs.Hub, away bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hub, f.away = hub, away
 }
 
 func TestDebugLogReachesTheBrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, log := newDebugLog("cell-1", slog.New(slog.NewTextHandler(io.Discard, nil)))
-		brain := &forgetful{Hub: logs.New()}
+		brain := &forgetful{hub: logs.New()}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- d.ship(ctx, brain) }()
@@ -43,7 +65,8 @@ func TestDebugLogReachesTheBrain(t *testing.T) {
 			synctest.Wait()
 			time.Sleep(5 * time.Second)
 			var all []string
-			for _, l := range brain.Tail(app.DebugLog, -1) {
+			hub, _ := brain.now()
+			for _, l := range hub.Tail(app.DebugLog, -1) {
 				all = append(all, l.Source+": "+l.Text)
 			}
 			return strings.Join(all, "\n")
@@ -56,20 +79,20 @@ func TestDebugLogReachesTheBrain(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 
-		brain.away = true
+		brain.leave()
 		log.Info("while it is away")
 		texts()
-		brain.Hub, brain.away = logs.New(), false
+		brain.set(logs.New(), false)
 		if got := texts(); got != want+"\ncell-1: INFO while it is away" {
 			t.Errorf("a brain that starts anew got\n%s", got)
 		}
 
-		brain.away = true
+		brain.leave()
 		for range debugKept + 5 {
 			log.Info("storm")
 		}
 		texts()
-		brain.Hub, brain.away = logs.New(), false
+		brain.set(logs.New(), false)
 		got := texts()
 		if n := strings.Count(got, "storm"); n != debugKept || !strings.HasPrefix(got, "LOG: earlier lines of cell-1 are not kept") {
 			t.Errorf("got %d lines, and first %.60s", n, got)
