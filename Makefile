@@ -111,8 +111,8 @@ bench-scheduler: ## placements beside Diego's, and on large clusters, on one cor
 	$(GO) run ./internal/bench/scheduler
 
 .PHONY: bench-scale
-bench-scale: ## one brain with 1,000 simulated cells and 50,000 instances, then more
-	$(GO) run ./internal/bench/scale
+bench-scale: bundle $(HELLO) ## one brain with 1,000 simulated cells and 50,000 instances, then more
+	$(GO) run -tags bundle ./internal/bench/scale
 
 # The router's peers. Debian starts what it installs: that is undone, because
 # they want port 80.

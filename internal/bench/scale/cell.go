@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -273,5 +276,8 @@ func (c *cell) whole() app.Report {
 		one.MemoryBytes, one.CPUPercent = 20<<20+rand.Int64N(1<<20), rand.Float64()
 		r.Instances = append(r.Instances, one)
 	}
+	slices.SortFunc(r.Instances, func(a, b app.Instance) int {
+		return cmp.Or(strings.Compare(a.App, b.App), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))
+	})
 	return r
 }

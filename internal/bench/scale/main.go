@@ -153,7 +153,7 @@ func (b *bench) steps(ctx context.Context) error {
 }
 
 // perApp is how many instances an app has.
-const perApp = 20
+const perApp = 100
 
 // place creates apps for n more instances and waits until the brain shows all
 // as running.
