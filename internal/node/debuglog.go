@@ -78,8 +78,8 @@ type debugSink interface {
 	SendLogs(ctx context.Context, lines []app.LogLine) error
 }
 
-// ship delivers until ctx is done. A brain that is away, or has forgotten all,
-// gets what it lacks when it is back.
+// ship delivers until ctx is done. A brain that was away gets what it lacks when
+// it is back, and one that has forgotten all with the next line.
 func (d *debugLog) ship(ctx context.Context, to debugSink) error {
 	for {
 		select {
