@@ -84,8 +84,8 @@ test-deps: build-deps $(AXE)
 
 .PHONY: test
 test: test-deps build lint ## run everything: lint, unit and end-to-end tests, with real containers
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /internal/e2e)
-	$(GO) test -race -timeout 40m ./internal/e2e
+	$(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v /internal/e2e)
+	$(GO) test -race -timeout 60m ./internal/e2e
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, and the client half for other systems
