@@ -83,11 +83,17 @@ var run = app.SessionRequest{Kind: app.SessionExec, Command: []string{"ls", "sec
 // come lets the cell come for the next session and returns its end.
 func come(t *testing.T, b *sessions.Broker) app.Link {
 	t.Helper()
+	return comeWhile(t, context.Background(), b)
+}
+
+// comeWhile lets a cell come that is welcome while in goes on.
+func comeWhile(t *testing.T, in context.Context, b *sessions.Broker) app.Link {
+	t.Helper()
 	for {
 		changed := b.WantedChanged("c")
 		if wanted := b.Wanted("c"); len(wanted) > 0 {
 			cell, brain := sessionstest.Pair()
-			go b.Attend(context.Background(), "c", wanted[0].ID, brain)
+			go b.Attend(in, "c", wanted[0].ID, brain)
 			return cell
 		}
 		<-changed
@@ -160,6 +166,24 @@ func TestWhatEndsASession(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestASessionEndsWhenItsCellIsPutOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _, stop := newBroker(t)
+		defer stop()
+		in, putOut := context.WithCancelCause(context.Background())
+		go comeWhile(t, in, b)
+		s, err := b.Open(t.Context(), t.Context(), order(run))
+		if err != nil {
+			t.Fatal(err)
+		}
+		putOut(errors.New("the cell c is not in the cluster any more"))
+		if _, _, err := s.Receive(); err == nil || !strings.Contains(err.Error(), "not in the cluster") {
+			t.Errorf("got %v", err)
+		}
+		s.Close()
+	})
 }
 
 func TestNobodyComes(t *testing.T) {

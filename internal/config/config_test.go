@@ -203,6 +203,8 @@ func TestBadBrainValues(t *testing.T) {
 		"--api :7946":                         "port 7946 is wanted for gossip too",
 		"--http :7443":                        "port 7443 is wanted for http too",
 		"--https :7443":                       "port 7443 is wanted for api too",
+		"--ssh :7443":                         "port 7443 is wanted for api too",
+		"--ssh on":                            "write it as :port or ip:port",
 		"--https none":                        "write it as :port or ip:port",
 		"--tls-cert a.crt":                    "give each --tls-cert its --tls-key",
 		"--acme-email a@b.c":                  "give --acme-url",
@@ -216,6 +218,9 @@ func TestBadBrainValues(t *testing.T) {
 	}
 	if _, err := config.Brain(parsed(t, config.AddBrainFlags, "--api", "10.0.0.1:80", "--http", "10.0.0.2:80"), ""); err != nil {
 		t.Errorf("one port on two addresses: %v", err)
+	}
+	if b, err := config.Brain(parsed(t, config.AddBrainFlags, "--ssh", "off"), ""); err != nil || b.SSH != config.SSHOff {
+		t.Errorf("no SSH port: %q %v", b.SSH, err)
 	}
 }
 

@@ -86,6 +86,7 @@ func (r *reader) brain(common Common) BrainConfig {
 		r.distinct("ssh", b.SSH, "api", b.API)
 		r.distinct("ssh", b.SSH, "gossip", b.Gossip)
 		r.distinct("ssh", b.SSH, "http", b.HTTP)
+		r.distinct("ssh", b.SSH, "https", b.Router.HTTPS)
 	}
 	return b
 }
