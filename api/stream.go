@@ -202,8 +202,11 @@ type source[T any] struct {
 	changed func() <-chan struct{} // closed at the next change, maybe of something else
 	get     func() (T, error)
 	same    func(a, b T) bool
-	pause   time.Duration // between two looks, so that a storm of changes costs little
+	pause   time.Duration // between two looks, at least, so that a storm of changes costs little
 }
+
+// longestPause bounds the pause between two looks.
+const longestPause = time.Second
 
 // watch streams the value of src at once and whenever it differs from what was
 // sent last. While the client doesn't read, nothing is collected: what it gets
@@ -216,14 +219,19 @@ func watch[T any](s *server, c *gin.Context, src source[T]) {
 		return
 	}
 	s.stream(c, func(ctx context.Context, out *stream) error {
+		began := time.Now()
 		for {
 			if err := send(out, last); err != nil {
 				return err
 			}
-			for looked := time.Now(); ; looked = time.Now() {
-				if err := src.wait(ctx, changed, looked); err != nil {
+			for {
+				// What takes long is done less often, so that a storm of changes
+				// is told in a few large values.
+				pause := max(src.pause, min(4*time.Since(began), longestPause))
+				if err := src.wait(ctx, changed, pause); err != nil {
 					return err
 				}
+				began = time.Now()
 				changed = src.changed()
 				v, err := src.get()
 				if err != nil {
@@ -238,14 +246,15 @@ func watch[T any](s *server, c *gin.Context, src source[T]) {
 	})
 }
 
-// wait returns at the next change, though not before the pause since looked.
-func (src source[T]) wait(ctx context.Context, changed <-chan struct{}, looked time.Time) error {
+// wait returns at the next change, though not before the pause is over.
+func (src source[T]) wait(ctx context.Context, changed <-chan struct{}, pause time.Duration) error {
+	looked := time.Now()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-changed:
 	}
-	rest := time.NewTimer(time.Until(looked.Add(src.pause)))
+	rest := time.NewTimer(time.Until(looked.Add(pause)))
 	defer rest.Stop()
 	select {
 	case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 
 	"lattice/app"
 	"lattice/scheduler"
+	"lattice/store/storetest"
 )
 
 func moves(ms []app.Move) string {
@@ -140,4 +141,23 @@ func TestRebalanceMovesNewBeforeOld(t *testing.T) {
 	if b := s.Balance(); len(b.Moves) > 0 {
 		t.Errorf("still to move: %+v", b)
 	}
+}
+
+// TestCellThatJoinsGetsItsShare has instances move to a new cell by themselves.
+func TestCellThatJoinsGetsItsShare(t *testing.T) {
+	g := newGossip(cell("a", 2048))
+	s := startWith(t, scheduler.Config{Store: storetest.Open(t), Members: g.get, Rebalance: true})
+	o := &obedient{sick: map[string]bool{}}
+	for _, id := range []string{"a", "b"} {
+		o.follow(t, s, id)
+	}
+	if _, err := s.Create(context.Background(), web(4)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, s, "four run", func() bool { return revisions(s, "web") == "1 1 1 1" })
+	g.set(cell("a", 2048), cell("b", 2048))
+	until(t, s, "two are on the new cell", func() bool {
+		on := placedOn(s, "web")
+		return len(strings.Fields(on)) == 4 && strings.Count(on, "b") == 2
+	})
 }

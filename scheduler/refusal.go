@@ -106,7 +106,7 @@ func (s *survey) String() string {
 	case s.cells == 0:
 		return "no cell has joined yet"
 	case s.waits():
-		return fmt.Sprintf("waits for its turn: %s room, with %d instances starting there already", count(s.braked, "cell has", "cells have"), s.limit)
+		return fmt.Sprintf("waits for its turn: %s room, but %s starting on each already", count(s.braked, "cell has", "cells have"), count(s.limit, "instance is", "instances are"))
 	}
 	parts := []string{s.needs()}
 	for _, k := range kinds() {

@@ -96,7 +96,7 @@ func (s *Scheduler) taskFacts(now time.Time) (tasks []Task, current map[string]b
 		t := s.tasks.all[name]
 		if cur := t.Current(); cur != nil {
 			current[cur.ID] = true
-			tasks = append(tasks, Task{Name: name, Spec: &t.Spec, Cell: cur.Cell})
+			tasks = append(tasks, Task{Name: name, Spec: &t.Spec, Cell: cur.Cell, Starting: cur.StartedAt.IsZero() && now.Sub(cur.At) < startTime})
 		} else if !t.RetryAt.After(now) {
 			tasks = append(tasks, Task{Name: name, Spec: &t.Spec})
 		}
