@@ -4,7 +4,7 @@ go 1.26.6
 
 require (
 	github.com/caddyserver/certmagic v0.25.6
-	github.com/charmbracelet/bubbletea v1.3.10
+	github.com/charmbracelet/bubbletea v0.26.6 // later ones ask the terminal for its colours at every start of the program
 	github.com/charmbracelet/lipgloss v1.1.0
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
