@@ -139,7 +139,7 @@ VAGRANT_PACKAGES := libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-u
 vagrant-test: test-deps build ## vagrant up on real virtual machines, without KVM; takes a quarter of an hour
 	@for p in $(VAGRANT_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 && continue; \
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(VAGRANT_PACKAGES) || exit 1; break; done
-	vagrant/test.sh build/vagrant
+	vagrant/test.sh $(CURDIR)/build/vagrant
 
 MINUTES ?= 10
 

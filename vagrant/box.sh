@@ -56,6 +56,7 @@ cat >"$out/Vagrantfile" <<'RUBY'
 Vagrant.configure("2") do |config|
   config.vm.boot_timeout = 600
   config.vm.provider "libvirt" do |v|
+    v.default_prefix = "lattice-test_"
     v.driver, v.cpu_mode, v.cpu_model = "qemu", "custom", "Nehalem"
     v.kernel, v.initrd = ENV["LATTICE_TEST_BOX"] + "/vmlinuz", ENV["LATTICE_TEST_BOX"] + "/initrd"
     v.cmd_line = "root=/dev/vda rw net.ifnames=0 console=ttyS0"

@@ -59,6 +59,12 @@ fi
 { virsh net-list --all --name | sed 's/^/net /'; virsh pool-list --all --name | sed 's/^/pool /'; } >"$domains"
 trap finish EXIT
 
+# What a run left that was killed.
+for name in $(virsh list --all --name | grep '^lattice-test_'); do
+	virsh -q destroy "$name" 2>/dev/null || true
+	virsh -q undefine "$name"
+done
+
 cp "$bin" "$work/lattice"
 vagrant box add --name lattice-test "$work/box/lattice-test.box" >/dev/null
 step "vagrant up"
