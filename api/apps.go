@@ -23,7 +23,10 @@ func (s *server) createApp(c *gin.Context) {
 	if s.rehearsed(c, func(ctx context.Context) (app.Rehearsal, error) { return s.cfg.Apps.RehearseCreate(ctx, a) }) {
 		return
 	}
-	a, err = s.cfg.Apps.Create(c.Request.Context(), a)
+	ctx, err := withLogin(c)
+	if err == nil {
+		a, err = s.cfg.Apps.Create(ctx, a)
+	}
 	s.done(c, http.StatusCreated, a, err)
 }
 

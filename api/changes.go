@@ -21,8 +21,11 @@ func (s *server) updateApp(c *gin.Context) {
 	}) {
 		return
 	}
-	a, err := s.cfg.Apps.Update(c.Request.Context(), r.App, r.RolloutOptions, r.Pull)
-	s.done(c, http.StatusOK, a, err)
+	ctx, err := withLogin(c)
+	if err == nil {
+		r.App, err = s.cfg.Apps.Update(ctx, r.App, r.RolloutOptions, r.Pull)
+	}
+	s.done(c, http.StatusOK, r.App, err)
 }
 
 // readUpdate returns the body, valid as far as that can be told here.

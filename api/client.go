@@ -166,6 +166,7 @@ func (c *Client) do(ctx context.Context, method, path, kind string, body []byte)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
+	setLogin(ctx, req)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.broken(ctx, err)

@@ -69,7 +69,6 @@
 //	GET    /api/v1/registries           []app.Registry, without passwords
 //	PUT    /api/v1/registries/HOST      app.Registry → 204; with ?check=true it is greeted first
 //	DELETE /api/v1/registries/HOST      204
-//	PUT    /api/v1/apps/NAME/login      Login → 204; what the app's image is pulled with
 //	GET    /api/v1/images               []app.StoredImage, that the brain's registry has
 //	GET    /api/v1/images/allowed       Allowed: which images may run
 //	PUT    /api/v1/images/allowed       Allowed → 204
@@ -101,6 +100,11 @@
 // With ?dry_run=true a POST or PUT of an app, or of its number of instances,
 // changes nothing and is answered with an app.Rehearsal: what would be placed
 // where, and what would fit nowhere. Its errors are those of the real thing.
+//
+// Who posts an app, a task or a schedule, or puts an app, may send with it what its
+// image is pulled with: X-Registry-Authorization, which is as the Authorization of
+// basic authentication. It must be good for the image. It is kept encrypted as
+// long as what it came with, and never shown.
 //
 // An update is the whole new app, which gets defaults as a new one does. Its
 // revision must be the one that was seen: if the app has another by now, the

@@ -24,23 +24,12 @@ type Images interface {
 	// RemoveRegistry is ErrNotFound if there is none of that host.
 	RemoveRegistry(ctx context.Context, host string) error
 
-	// SetLogin keeps what the image of one app is pulled with; it may come
-	// before the app.
-	SetLogin(ctx context.Context, name string, l Login) error
-
 	// Allowed has the patterns of images that may run; none: all may.
 	Allowed() []string
 	SetAllowed(ctx context.Context, patterns []string) error
 
 	Images(ctx context.Context) ([]app.StoredImage, error) // by name
 	Prune(ctx context.Context, r PruneRequest) (app.Pruning, error)
-}
-
-// A Login is what one app's image is pulled with. It is a secret.
-type Login struct {
-	Image    string `json:"image"`
-	Username string `json:"username"` // empty: forget it
-	Password string `json:"password"`
 }
 
 // Allowed says which images may run.
@@ -79,13 +68,31 @@ func (s *server) removeRegistry(c *gin.Context) {
 	s.noContent(c, s.cfg.Images.RemoveRegistry(c.Request.Context(), c.Param("host")))
 }
 
-func (s *server) setLogin(c *gin.Context) {
-	var l Login
-	err := readStrict(c, &l)
-	if err == nil {
-		err = s.cfg.Images.SetLogin(c.Request.Context(), c.Param("name"), l)
+// loginHeader has what an image is pulled with, as basic authentication has it.
+const loginHeader = "X-Registry-Authorization"
+
+// withLogin returns the context of a request that names an image, with the login
+// that came in its header.
+func withLogin(c *gin.Context) (context.Context, error) {
+	ctx, text := c.Request.Context(), c.GetHeader(loginHeader)
+	if text == "" {
+		return ctx, nil
 	}
-	s.noContent(c, err)
+	as := http.Request{Header: http.Header{"Authorization": {text}}}
+	name, password, ok := as.BasicAuth()
+	if !ok || name == "" {
+		return ctx, app.Invalid("the header %s must be as for basic authentication, with a user name", loginHeader)
+	}
+	return app.WithLogin(ctx, app.Login{Username: name, Password: password}), nil
+}
+
+// setLogin puts the login that ctx has, if any, into the header of a request.
+func setLogin(ctx context.Context, r *http.Request) {
+	if l := app.LoginOf(ctx); l.Username != "" {
+		as := http.Request{Header: http.Header{}}
+		as.SetBasicAuth(l.Username, l.Password)
+		r.Header.Set(loginHeader, as.Header.Get("Authorization"))
+	}
 }
 
 func (s *server) listAllowed(c *gin.Context) {
@@ -146,11 +153,6 @@ func (c *Client) PutRegistry(ctx context.Context, r app.Registry, check bool) er
 // RemoveRegistry makes the brain forget a registry.
 func (c *Client) RemoveRegistry(ctx context.Context, host string) error {
 	return c.call(ctx, http.MethodDelete, registryPath(host), nil, nil)
-}
-
-// SetLogin tells what the image of one app is pulled with.
-func (c *Client) SetLogin(ctx context.Context, name string, l Login) error {
-	return c.call(ctx, http.MethodPut, appPath(name)+"/login", l, nil)
 }
 
 // AllowedImages returns the patterns of images that may run; none: all may.

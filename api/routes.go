@@ -83,7 +83,6 @@ func (s *server) routes() []route {
 		{http.MethodGet, v1 + "/registries", roleReader, s.listRegistries},
 		{http.MethodPut, v1 + "/registries/:host", RoleUser, s.putRegistry},
 		{http.MethodDelete, v1 + "/registries/:host", RoleUser, s.removeRegistry},
-		{http.MethodPut, v1 + "/apps/:name/login", RoleUser, s.setLogin},
 		{http.MethodGet, v1 + "/images", roleReader, s.listImages},
 		{http.MethodGet, v1 + "/images/allowed", roleReader, s.listAllowed},
 		{http.MethodPut, v1 + "/images/allowed", RoleUser, s.setAllowed},

@@ -47,8 +47,9 @@ func (s *server) createTask(c *gin.Context) {
 		t = t.WithDefaults()
 		err = errors.Join(t.Validate(), validImage(t.Spec.Image))
 	}
-	if err == nil {
-		t, err = s.cfg.Tasks.CreateTask(c.Request.Context(), t)
+	ctx, loginErr := withLogin(c)
+	if err = errors.Join(err, loginErr); err == nil {
+		t, err = s.cfg.Tasks.CreateTask(ctx, t)
 	}
 	s.done(c, http.StatusCreated, t.WithoutSecrets(), err)
 }
@@ -85,8 +86,9 @@ func (s *server) createSchedule(c *gin.Context) {
 		sch = sch.WithDefaults()
 		err = errors.Join(sch.Validate(), validImage(sch.Task.Spec.Image))
 	}
-	if err == nil {
-		sch, err = s.cfg.Tasks.CreateSchedule(c.Request.Context(), sch)
+	ctx, loginErr := withLogin(c)
+	if err = errors.Join(err, loginErr); err == nil {
+		sch, err = s.cfg.Tasks.CreateSchedule(ctx, sch)
 	}
 	s.done(c, http.StatusCreated, sch.WithoutSecrets(), err)
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net/url"
 	"strings"
 	"time"
@@ -51,6 +52,27 @@ func (r Registry) Validate() error {
 		return Invalid("the mirror %.100q of %s must be http://HOST[:PORT] or https://HOST[:PORT]", r.Mirror, host)
 	}
 	return nil
+}
+
+// A Login is what the image of one app, task or schedule is pulled with. It is a
+// secret.
+type Login struct{ Username, Password string }
+
+// String hides the password.
+func (l Login) String() string { return l.Username }
+
+type loginKey struct{}
+
+// WithLogin returns a context for what is to be created, or changed, with a
+// login for its image.
+func WithLogin(ctx context.Context, l Login) context.Context {
+	return context.WithValue(ctx, loginKey{}, l)
+}
+
+// LoginOf returns the login that came with what ctx is for; a zero one: none.
+func LoginOf(ctx context.Context) Login {
+	l, _ := ctx.Value(loginKey{}).(Login)
+	return l
 }
 
 // A StoredImage is an image that the brain's registry has.

@@ -78,7 +78,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 		Auth: api.Tokens{User: api.HashToken(testToken)}, Users: &fakeUsers{},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n",
 			SSH: &api.SSH{Port: 2222, HostKey: "ssh-ed25519 AAAA", Fingerprint: "SHA256:abc"}},
-		Execs: execs, SSHKeys: execs,
+		Execs: execs, SSHKeys: execs, Images: &fakeImages{},
 		Log: slog.New(slog.DiscardHandler), Events: b.journal, Router: b, Doctor: b,
 	}))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -261,7 +261,10 @@ func (b *fakeBrain) addLine(name string, l app.LogLine) {
 	b.lines[name] = append(b.lines[name], l)
 }
 
-func (b *fakeBrain) Create(_ context.Context, a app.App) (app.App, error) {
+func (b *fakeBrain) Create(ctx context.Context, a app.App) (app.App, error) {
+	if err := mayPull(ctx, a.Image); err != nil {
+		return app.App{}, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.apps[a.Name]; ok {

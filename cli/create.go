@@ -17,6 +17,8 @@ func newCreate(st *streams) *cobra.Command {
 	var f appFlags
 	var w waitFlags
 	var files fileFlags
+	var login loginFlags
+	var imageFile string
 	cmd := &cobra.Command{
 		Use:     "create APP IMAGE [-- COMMAND ARGS…]",
 		Aliases: []string{"cr"},
@@ -25,11 +27,14 @@ func newCreate(st *streams) *cobra.Command {
 		Long: `Run an image as an app, and wait until it answers.
 
 IMAGE is a reference as Docker writes it, or a bundled image such as
-lattice/hello. A command after -- replaces the image's own. With -f a file says
-all that; 'apply' creates and updates by files.`,
+lattice/hello. A command after -- replaces the image's own. With --image-file the
+image is one that 'docker save' wrote: it is pushed first, as 'push' does, and is
+left out. With -f a file says all that; 'apply' creates and updates by files.`,
 		Example: st.name + " create hello lattice/hello\n" +
 			st.name + " create web nginx -i 3 -m 256M -p 80 -R www.example.com -R web/static:80\n" +
 			st.name + " create worker registry:5000/me/worker:v2 --no-monitor --no-routes -e QUEUE=jobs -- worker --fast\n" +
+			"pass show registry | " + st.name + " create shop registry.lan:5000/shop --registry-username me --registry-password-stdin\n" +
+			st.name + " create web --image-file web.tar\n" +
 			st.name + " create -f web.yaml",
 		DisableFlagsInUseLine: true,
 		Args:                  createArgs,
@@ -37,19 +42,25 @@ all that; 'apply' creates and updates by files.`,
 	f.register(cmd)
 	w.register(cmd)
 	files.register(cmd)
+	login.register(cmd)
+	cmd.Flags().StringVar(&imageFile, "image-file", "", "push the image in `FILE`, and run it")
 	dry, out := dryRunFlag(cmd), formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := cmp.Or(f.conflict(cmd), w.check(cmd)); err != nil {
+		if err := cmp.Or(f.conflict(cmd), w.check(cmd), login.check(cmd), exclusive(cmd, "image-file", "registry-username"), exclusive(cmd, "image-file", "dry-run")); err != nil {
 			return err
 		}
-		c := creation{st: st, wait: w, dry: *dry, out: *out}
+		c := creation{st: st, wait: w, login: login, dry: *dry, out: *out}
 		if len(files.paths) > 0 {
 			if err := alone(cmd, "file", "skip-unsupported", "timeout", "no-wait", "dry-run", "output"); err != nil {
 				return err
 			}
 			return c.all(cmd.Context(), files)
 		}
-		a, err := f.build(args[0], args[1], args[2:])
+		image, command := "", args[1:]
+		if imageFile == "" {
+			image, command = args[1], args[2:]
+		}
+		a, err := f.build(args[0], image, command)
 		if err != nil {
 			return asSyntax(err)
 		}
@@ -58,6 +69,11 @@ all that; 'apply' creates and updates by files.`,
 		}
 		if c.brain, err = connect(); err != nil {
 			return err
+		}
+		if imageFile != "" {
+			if a.Image, err = st.push(cmd.Context(), imageFile, "", a.Name); err != nil {
+				return err
+			}
 		}
 		return c.run(cmd.Context(), a)
 	}
@@ -69,6 +85,7 @@ type creation struct {
 	st    *streams
 	brain brain
 	wait  waitFlags
+	login loginFlags
 	dry   bool
 	out   format
 }
@@ -103,7 +120,11 @@ func (c creation) run(ctx context.Context, a app.App) error {
 		}
 		return c.st.rehearsed(c.out, r)
 	}
-	a, err := c.brain.CreateApp(ctx, a)
+	as, err := c.login.with(ctx, c.st)
+	if err != nil {
+		return err
+	}
+	a, err = c.brain.CreateApp(as, a)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", name, err)
 	}
@@ -130,11 +151,14 @@ func createArgs(cmd *cobra.Command, got []string) error {
 	if before < 0 {
 		before = len(got)
 	}
-	byFile := cmd.Flags().Changed("file")
+	byFile, archive := cmd.Flags().Changed("file"), cmd.Flags().Changed("image-file")
 	switch {
 	case byFile && len(got) > 0:
 		return usage(cmd, "create takes no argument beside -f, got %q", got[0])
 	case byFile:
+	case archive && before != 1:
+		return usage(cmd, "create takes only APP beside --image-file; '--' is required before the start command")
+	case archive:
 	case before < 2:
 		return usage(cmd, "create needs APP and IMAGE, or -f FILE")
 	case before > 2:

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -124,7 +127,10 @@ cluster/NAME. 'docker push' and skopeo work as well, with a token as password.`,
 			if len(args) > 1 {
 				name = args[1]
 			}
-			full, err := st.push(cmd, args[0], name)
+			full, err := st.push(cmd.Context(), args[0], name, "")
+			if errors.Is(err, errUnnamed) {
+				return usage(cmd, "%v", err)
+			}
 			if err != nil {
 				return err
 			}
@@ -136,8 +142,12 @@ cluster/NAME. 'docker push' and skopeo work as well, with a token as password.`,
 	return cmd
 }
 
-// push brings a file into the cluster's registry and returns what apps call it.
-func (st *streams) push(cmd *cobra.Command, file, want string) (string, error) {
+// errUnnamed is returned when an image has no name.
+var errUnnamed = errors.New("does not say what its image is called: give NAME")
+
+// push brings a file into the cluster's registry and returns what apps call it:
+// the wanted name, else that in the file, else the other one.
+func (st *streams) push(ctx context.Context, file, want, other string) (string, error) {
 	t, err := currentTarget()
 	if err != nil {
 		return "", err
@@ -152,14 +162,11 @@ func (st *streams) push(cmd *cobra.Command, file, want string) (string, error) {
 		return "", fail(exitFile, err)
 	}
 	defer img.Close()
-	if want == "" {
-		want = img.Name
-	}
-	if want == "" {
-		return "", usage(cmd, "%s does not say what its image is called: give NAME", file)
+	if want = cmp.Or(want, img.Name, other); want == "" {
+		return "", fmt.Errorf("%s %w", file, errUnnamed)
 	}
 	base, via := c.Registry()
-	_, err = img.Push(cmd.Context(), archive.To{Host: base.Host, Repo: want, Token: t.Token, Via: via, Progress: st.transfer("pushing " + want)})
+	_, err = img.Push(ctx, archive.To{Host: base.Host, Repo: want, Token: t.Token, Via: via, Progress: st.transfer("pushing " + want)})
 	if err != nil {
 		return "", err
 	}

@@ -77,7 +77,7 @@ again replaces what was known; the password stays if the user is the same.`,
 		}
 		if r.Username != "" {
 			var err error
-			if r.Password, err = st.registryPassword(r, stdin); err != nil {
+			if r.Password, err = st.password(fmt.Sprintf("Password of %s at %s: ", r.Username, r.Host), stdin); err != nil {
 				return err
 			}
 		}
@@ -94,9 +94,10 @@ again replaces what was known; the password stays if the user is the same.`,
 	return cmd
 }
 
-func (st *streams) registryPassword(r app.Registry, stdin bool) (string, error) {
+// password asks for a password, or reads it from standard input.
+func (st *streams) password(prompt string, stdin bool) (string, error) {
 	if !stdin {
-		return st.askSecret(fmt.Sprintf("Password of %s at %s: ", r.Username, r.Host))
+		return st.askSecret(prompt)
 	}
 	b, err := io.ReadAll(io.LimitReader(st.in, maxPassword))
 	if err != nil {

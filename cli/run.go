@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ const (
 
 func newRun(st *streams) *cobra.Command {
 	var f taskFlags
+	var login loginFlags
 	var detach, remove bool
 	cmd := &cobra.Command{
 		Use:     "run IMAGE [-- COMMAND ARGS…]",
@@ -42,12 +44,13 @@ fails. When you leave with Ctrl-C it runs on, unless you asked for --rm.`,
 		Args:                  imageArgs(1, "IMAGE"),
 	}
 	f.register(cmd)
+	login.register(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the task [made of the image's]")
 	cmd.Flags().BoolVar(&detach, "detach", false, "don't wait: print its name and end")
 	cmd.Flags().BoolVar(&remove, "rm", false, "forget it when it has ended, and cancel it when you leave")
 	out := formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := exclusive(cmd, "detach", "rm"); err != nil {
+		if err := cmp.Or(exclusive(cmd, "detach", "rm"), login.check(cmd)); err != nil {
 			return err
 		}
 		t, err := f.build(args[0], args[1:])
@@ -58,7 +61,11 @@ fails. When you leave with Ctrl-C it runs on, unless you asked for --rm.`,
 		if err != nil {
 			return err
 		}
-		if t, err = b.CreateTask(cmd.Context(), t); err != nil {
+		ctx, err := login.with(cmd.Context(), st)
+		if err != nil {
+			return err
+		}
+		if t, err = b.CreateTask(ctx, t); err != nil {
 			return fmt.Errorf("run %s: %w", args[0], err)
 		}
 		if detach {

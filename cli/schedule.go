@@ -14,6 +14,7 @@ import (
 
 func newSchedule(st *streams) *cobra.Command {
 	var f taskFlags
+	var login loginFlags
 	var zone string
 	var keep int
 	var remove bool
@@ -41,6 +42,7 @@ wait, unless --concurrency says so.`,
 		},
 	}
 	f.register(cmd)
+	login.register(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&zone, "time-zone", "", "`ZONE` of the times, such as Europe/Berlin [UTC]")
 	fl.StringVar(&concurrency, "concurrency", concurrency, "`POLICY` while the last task still runs: allow, forbid (skip this time), or replace (cancel it)")
@@ -51,6 +53,9 @@ wait, unless --concurrency says so.`,
 		if remove {
 			return unschedule(cmd, st, args)
 		}
+		if err := login.check(cmd); err != nil {
+			return err
+		}
 		t, err := f.build(args[2], args[3:])
 		if err != nil {
 			return err
@@ -59,7 +64,11 @@ wait, unless --concurrency says so.`,
 		if err != nil {
 			return err
 		}
-		sch, err := b.CreateSchedule(cmd.Context(), app.Schedule{
+		ctx, err := login.with(cmd.Context(), st)
+		if err != nil {
+			return err
+		}
+		sch, err := b.CreateSchedule(ctx, app.Schedule{
 			Name: args[0], Cron: args[1], Zone: zone, Concurrency: app.Concurrency(concurrency), Keep: keep, Task: t,
 		})
 		if err != nil {

@@ -34,12 +34,13 @@ one before by itself.`,
 		Args:                  updateArgs,
 	}
 	u.register(cmd)
+	u.login.register(cmd)
 	u.wait.registerFor(cmd, defaultChangeTimeout)
 	cmd.Flags().BoolVar(&promote, "promote", false, "let a canary go on to the other instances")
 	cmd.Flags().BoolVar(&u.dry, "dry-run", false, "only show what would change, and what would run where")
 	u.out = formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := cmp.Or(u.conflict(cmd), u.wait.check(cmd)); err != nil {
+		if err := cmp.Or(u.conflict(cmd), u.wait.check(cmd), u.login.check(cmd)); err != nil {
 			return err
 		}
 		b, err := connect()
@@ -102,6 +103,7 @@ func alone(cmd *cobra.Command, flag string, with ...string) error {
 // updating is one run of the command.
 type updating struct {
 	updateFlags
+	login loginFlags
 	wait  waitFlags
 	dry   bool
 	out   *format
@@ -129,14 +131,18 @@ func (u *updating) run(cmd *cobra.Command, name string, command []string) error 
 	}
 	list := differences(before.App.WithDefaults(), after)
 	switch {
-	case len(list) == 0 && !u.pull:
+	case len(list) == 0 && !u.pull && !u.login.given():
 		return u.show(before, list)
 	case u.dry:
 		return u.rehearse(ctx, before, after, list)
 	}
 	u.st.note("Updating %s:", name)
 	differencesTable(list).write(u.st.notes())
-	a, err := u.brain.UpdateApp(ctx, after, u.options(), u.pull)
+	as, err := u.login.with(ctx, u.st)
+	if err != nil {
+		return err
+	}
+	a, err := u.brain.UpdateApp(as, after, u.options(), u.pull)
 	if err != nil {
 		return fmt.Errorf("update %s: %w", name, err)
 	}

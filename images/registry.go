@@ -167,9 +167,9 @@ func (r *Registry) tagged(ctx context.Context, x ref) string {
 }
 
 // from calls try with each way to have the image, until one works. Its error
-// is a sentence.
-func (r *Registry) from(ctx context.Context, x ref, try func(*upstream) error) error {
-	all, err := r.cfg.Settings.sources(x)
+// is a sentence. A login goes before those that are known.
+func (r *Registry) from(ctx context.Context, x ref, as app.Login, try func(*upstream) error) error {
+	all, err := r.cfg.Settings.sources(x, as)
 	if err != nil {
 		return err
 	}
@@ -221,13 +221,15 @@ func (r *Registry) forget(key string) {
 	delete(r.open, key)
 }
 
-// resolveTime bounds the question what a tag means.
-const resolveTime = 30 * time.Second
+// resolveTime bounds the question what a tag means. It is less than what clients
+// wait for an answer.
+const resolveTime = 25 * time.Second
 
 // Resolve returns the digest that an image's name stands for now. When its
-// registry can't say, what it stood for when it was last asked counts. Errors
-// that are the image's or the registry's fault are ErrImage.
-func (r *Registry) Resolve(ctx context.Context, image string) (dgst string, err error) {
+// registry can't say, what it stood for when it was last asked counts. A login that
+// is given must be good for the image. Errors that are the image's or the
+// registry's fault are ErrImage.
+func (r *Registry) Resolve(ctx context.Context, image string, as app.Login) (dgst string, err error) {
 	x, err := parse(image)
 	if err != nil {
 		return "", err
@@ -240,16 +242,18 @@ func (r *Registry) Resolve(ctx context.Context, image string) (dgst string, err 
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
 	switch {
+	case x.host == "" && as.Username != "":
+		return "", app.Invalid("the image %s is in the cluster's own registry: it needs no login", image)
 	case x.host == "" && x.digest != "" && r.has(ctx, x.repo, x.digest):
 		dgst = x.digest
 	case x.host == "":
 		if dgst = r.tagged(ctx, x); dgst == "" {
 			return "", &pullError{x, "it is not in the cluster's registry; 'ltc images' lists what is, 'ltc push' brings it there", errNotPushed}
 		}
-	case x.digest != "" && r.has(ctx, x.stored(), x.digest):
+	case x.digest != "" && as.Username == "" && r.has(ctx, x.stored(), x.digest):
 		dgst = x.digest
 	default:
-		dgst, err = r.ask(ctx, x)
+		dgst, err = r.ask(ctx, x, as)
 	}
 	if err != nil {
 		return "", err
@@ -259,8 +263,8 @@ func (r *Registry) Resolve(ctx context.Context, image string) (dgst string, err 
 }
 
 // ask fetches the manifest of an image of another registry.
-func (r *Registry) ask(ctx context.Context, x ref) (dgst string, err error) {
-	err = r.from(ctx, x, func(u *upstream) error {
+func (r *Registry) ask(ctx context.Context, x ref, as app.Login) (dgst string, err error) {
+	err = r.from(ctx, x, as, func(u *upstream) error {
 		body, kind, err := u.manifest(ctx, x.target())
 		if err == nil {
 			dgst, err = r.keep(ctx, x, body, kind)

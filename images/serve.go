@@ -108,7 +108,7 @@ func (r *Registry) fillManifest(ctx context.Context, x ref, target string) error
 	} else {
 		x.tag = target
 	}
-	_, err := r.ask(ctx, x)
+	_, err := r.ask(ctx, x, app.Login{})
 	return err
 }
 
@@ -166,7 +166,7 @@ func (r *Registry) fetchBlob(ctx context.Context, x ref, dgst string, tap *tap) 
 	if err != nil {
 		return err
 	}
-	return r.from(ctx, x, func(u *upstream) error {
+	return r.from(ctx, x, app.Login{}, func(u *upstream) error {
 		b, err := u.blob(ctx, dgst)
 		if err != nil {
 			return err

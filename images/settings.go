@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"lattice/app"
 )
@@ -34,7 +35,7 @@ type Settings struct {
 type settings struct {
 	Registries map[string]registry `json:"registries"` // by host
 	Allowed    []string            `json:"allowed"`    // patterns of images that may run; empty: all
-	Apps       map[string]login    `json:"apps"`       // by app: for its image only
+	Logins     map[string]login    `json:"logins"`     // by loginKey: for the image of one app only
 }
 
 type registry struct {
@@ -42,11 +43,13 @@ type registry struct {
 	Sealed []byte `json:"sealed,omitempty"` // the password
 }
 
-// A login is what one app's image is pulled with.
+// A login is what the image of one app, task or schedule is pulled with.
 type login struct {
-	Repo     string `json:"repo"` // as ref.name
-	Username string `json:"username"`
-	Sealed   []byte `json:"sealed"`
+	Owner    string    `json:"owner"` // whoever called SetLogin knows
+	Repo     string    `json:"repo"`  // as ref.name
+	Username string    `json:"username"`
+	Sealed   []byte    `json:"sealed"`
+	At       time.Time `json:"at"`
 }
 
 // OpenSettings reads the settings in a folder, and makes the key if there is
@@ -114,12 +117,12 @@ func (s *Settings) decrypt(sealed []byte, name string) (string, error) {
 func (s *Settings) change(fn func(*settings) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := settings{maps.Clone(s.now.Registries), slices.Clone(s.now.Allowed), maps.Clone(s.now.Apps)}
+	next := settings{maps.Clone(s.now.Registries), slices.Clone(s.now.Allowed), maps.Clone(s.now.Logins)}
 	if next.Registries == nil {
 		next.Registries = map[string]registry{}
 	}
-	if next.Apps == nil {
-		next.Apps = map[string]login{}
+	if next.Logins == nil {
+		next.Logins = map[string]login{}
 	}
 	if err := fn(&next); err != nil {
 		return err
@@ -207,33 +210,57 @@ func (s *Settings) allows(r ref) bool {
 	})
 }
 
-// SetLogin keeps what the image of one app is pulled with; an empty user name
-// forgets it.
-func (s *Settings) SetLogin(name, image, username, password string) error {
+// loginKey is unique, as owners have no slash.
+func loginKey(owner, repo string) string { return owner + "/" + repo }
+
+// SetLogin keeps what the image of an owner is pulled with, beside those of other
+// images that it had before. undo puts back what there was.
+func (s *Settings) SetLogin(owner, image string, l app.Login) (undo func() error, err error) {
 	r, err := parse(image)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.change(func(f *settings) error {
-		if username == "" {
-			delete(f.Apps, name)
-			return nil
-		}
-		f.Apps[name] = login{r.name(), username, s.encrypt(password, "app "+name)}
+	key := loginKey(owner, r.name())
+	var before login
+	var had bool
+	err = s.change(func(f *settings) error {
+		before, had = f.Logins[key]
+		f.Logins[key] = login{owner, r.name(), l.Username, s.encrypt(l.Password, key), time.Now().UTC()}
 		return nil
 	})
+	return func() error {
+		return s.change(func(f *settings) error {
+			if f.Logins[key] = before; !had {
+				delete(f.Logins, key)
+			}
+			return nil
+		})
+	}, err
 }
 
-// Keep forgets the logins of all but the named apps.
-func (s *Settings) Keep(exists func(name string) bool) error {
+// newLogin is how long a login may be there before its owner is.
+const newLogin = 10 * time.Minute
+
+// Keep forgets the logins of all owners but those that exist, and of those that
+// may not exist yet.
+func (s *Settings) Keep(exists func(owner string) bool) error {
+	return s.forget(func(l login) bool { return !exists(l.Owner) && time.Since(l.At) > newLogin })
+}
+
+// Forget forgets the logins of an owner.
+func (s *Settings) Forget(owner string) error {
+	return s.forget(func(l login) bool { return l.Owner == owner })
+}
+
+func (s *Settings) forget(gone func(login) bool) error {
 	s.mu.Lock()
-	gone := slices.ContainsFunc(slices.Collect(maps.Keys(s.now.Apps)), func(n string) bool { return !exists(n) })
+	some := slices.ContainsFunc(slices.Collect(maps.Values(s.now.Logins)), gone)
 	s.mu.Unlock()
-	if !gone {
+	if !some {
 		return nil
 	}
 	return s.change(func(f *settings) error {
-		maps.DeleteFunc(f.Apps, func(n string, _ login) bool { return !exists(n) })
+		maps.DeleteFunc(f.Logins, func(_ string, l login) bool { return gone(l) })
 		return nil
 	})
 }
@@ -244,26 +271,32 @@ type source struct {
 	password string
 }
 
-// sources returns how the image may be had: with the logins of apps that have
-// it, and that of the registry.
-func (s *Settings) sources(r ref) ([]source, error) {
+// sources returns how the image may be had: with the given login and no other if
+// there is one, else with those of apps that have it, and that of the registry.
+func (s *Settings) sources(r ref, given app.Login) ([]source, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.now.Registries[r.host]
 	known.Host = r.host
+	as := func(username, password string) source {
+		own := source{known.Registry, password}
+		own.Username = username
+		return own
+	}
+	if given.Username != "" {
+		return []source{as(given.Username, given.Password)}, nil
+	}
 	var all []source
-	for _, name := range slices.Sorted(maps.Keys(s.now.Apps)) {
-		l := s.now.Apps[name]
+	for _, key := range slices.Sorted(maps.Keys(s.now.Logins)) {
+		l := s.now.Logins[key]
 		if l.Repo != r.name() {
 			continue
 		}
-		password, err := s.decrypt(l.Sealed, "app "+name)
+		password, err := s.decrypt(l.Sealed, key)
 		if err != nil {
 			return nil, err
 		}
-		own := source{known.Registry, password}
-		own.Username = l.Username
-		all = append(all, own)
+		all = append(all, as(l.Username, password))
 	}
 	password, err := s.decrypt(known.Sealed, r.host)
 	if err != nil {

@@ -4,6 +4,7 @@ package archive
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func openDocker(path, want string) (*Image, error) {
 	if err != nil {
 		return nil, app.Invalid("%s can't be read as an image: %v", path, err)
 	}
-	return &Image{image: img, Name: called}, nil
+	return &Image{image: img, Name: here(called)}, nil
 }
 
 // pick chooses among the names of images.
@@ -133,8 +134,22 @@ func pick(path string, names []string, want string, single bool) (string, error)
 	return "", app.Invalid("%s has several images: %s; say which one you mean", path, strings.Join(names, ", "))
 }
 
-// refName is where an OCI index has the name of an image.
-const refName = "org.opencontainers.image.ref.name"
+// Where an OCI index has the name of an image; BuildKit has only the tag in the
+// first.
+const (
+	refName  = "org.opencontainers.image.ref.name"
+	fullName = "io.containerd.image.name"
+)
+
+// here returns the name that an image of another registry has in ours: without the
+// host.
+func here(called string) string {
+	first, rest, ok := strings.Cut(called, "/")
+	if ok && (first == "localhost" || strings.ContainsAny(first, ".:")) {
+		return strings.TrimPrefix(rest, "library/")
+	}
+	return called
+}
 
 // openOCI reads an OCI archive: it is unpacked, since its parts may come in any
 // order.
@@ -163,10 +178,7 @@ func openOCI(path, want string) (_ *Image, err error) {
 	var names []string
 	by := map[string]v1.Descriptor{}
 	for n, d := range m.Manifests {
-		called := d.Annotations[refName]
-		if called == "" {
-			called = fmt.Sprintf("#%d", n)
-		}
+		called := cmp.Or(d.Annotations[fullName], d.Annotations[refName], fmt.Sprintf("#%d", n))
 		names = append(names, called)
 		by[called] = d
 	}
@@ -175,7 +187,7 @@ func openOCI(path, want string) (_ *Image, err error) {
 		return nil, err
 	}
 	d := by[called]
-	if i.Name = called; strings.HasPrefix(called, "#") {
+	if i.Name = here(called); strings.HasPrefix(called, "#") {
 		i.Name = ""
 	}
 	if d.MediaType.IsIndex() {

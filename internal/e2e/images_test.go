@@ -114,6 +114,7 @@ func TestRegistries(t *testing.T) {
 	refused(15, "is not trusted", "registry", "add", "10.99.0.1:5001")
 	h.ltc("registry", "add", "10.99.0.1:5001", "--ca", cert, "--no-check")
 	refused(15, "needs a login", "create", "web", image)
+	h.loginsOfApps(image)
 	if out, code := h.withInput("wr0ng\n", "registry", "login", "10.99.0.1:5001", "--username", "me", "--password-stdin", "--ca", cert); code == 0 || !strings.Contains(out, "password is wrong") {
 		t.Errorf("login with a wrong password: exit code %d\n%s", code, out)
 	}
@@ -155,6 +156,55 @@ func TestRegistries(t *testing.T) {
 	h.ltc("registry", "remove", "10.99.0.1:5001")
 	if st := h.ltc("list"); strings.Contains(st, "none") {
 		t.Errorf("an app without an image was left behind:\n%s", st)
+	}
+}
+
+// loginsOfApps runs apps and a task with logins of their own, which nobody else
+// has, and which go with them.
+func (h *host) loginsOfApps(image string) {
+	h.t.Helper()
+	kept := func() string {
+		b, err := os.ReadFile(filepath.Join(h.data(), "brain", "registries.json"))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if strings.Contains(string(b), "s3cret") {
+			h.t.Errorf("a password is kept in clear: %s", b)
+		}
+		return string(b)
+	}
+	as := []string{"--registry-username", "me", "--registry-password-stdin"}
+	for _, args := range [][]string{{"create", "own", image, "-m", "64"}, {"run", image}} {
+		if out, code := h.withInput("wr0ng\n", append(args, as...)...); code != 15 || !strings.Contains(out, "password is wrong") || strings.Contains(out, "wr0ng") {
+			h.t.Errorf("ltc %s with a wrong password: exit code %d\n%s", args[0], code, out)
+		}
+	}
+	if strings.Contains(kept(), "app own") {
+		h.t.Errorf("a login is kept of an app that was refused: %s", kept())
+	}
+	if out, code := h.withInput("s3cret\n", append([]string{"create", "own", image, "-m", "64"}, as...)...); code != 0 {
+		h.t.Fatalf("create with a login: exit code %d\n%s", code, out)
+	}
+	if out, code := h.withInput("s3cret\n", append([]string{"run", image, "--name", "once", "-m", "64", "--registry-username", "me", "--registry-password-stdin"}, "--", "/bin/hello", "task")...); code != 0 {
+		h.t.Errorf("run with a login: exit code %d\n%s", code, out)
+	}
+	if out, code := h.withInput("wr0ng\n", append([]string{"update", "own"}, as...)...); code != 15 {
+		h.t.Errorf("update with a wrong password: exit code %d\n%s", code, out)
+	}
+	if out, code := h.withInput("s3cret\n", append([]string{"update", "own"}, as...)...); code != 0 || !strings.Contains(out, "No instance needed a new container") {
+		h.t.Errorf("update of the login: exit code %d\n%s", code, out)
+	}
+	if k := kept(); !strings.Contains(k, "app own") || !strings.Contains(k, "task once") {
+		h.t.Errorf("logins that are kept: %s", k)
+	}
+	for _, path := range []string{"/api/v1/apps/own", "/api/v1/tasks/once", "/api/v1/events?lines=-1"} {
+		if _, body := h.api("GET", path, "", true); strings.Contains(body, "s3cret") || strings.Contains(body, "wr0ng") {
+			h.t.Errorf("%s tells a password: %s", path, body)
+		}
+	}
+	h.ltc("remove", "own")
+	if k := kept(); strings.Contains(k, "app own") {
+		h.t.Errorf("the login of an app that was removed is kept: %s", k)
 	}
 }
 
@@ -265,6 +315,9 @@ func TestPushAFile(t *testing.T) {
 		t.Errorf("push of an OCI archive: %s", out)
 	}
 	h.ltc("create", "hi", "cluster/hi:2", "-m", "64")
+	if h.ltc("create", "filed", "--image-file", file, "-m", "64"); h.status("filed").App.Image != "cluster/team/web:1" {
+		t.Errorf("app of a file: %+v", h.status("filed").App)
+	}
 	h.mustGet("hi."+domain, "/")
 	if code, _, errs := h.lattice("create", "no", "cluster/nothing"); code != 15 || !strings.Contains(errs, "is not in the cluster's registry") {
 		t.Errorf("create of what was never pushed: exit code %d\n%s", code, errs)
@@ -276,5 +329,5 @@ func TestPushAFile(t *testing.T) {
 	if err == nil && code == 200 {
 		t.Error("the registry lets anybody in")
 	}
-	h.ltc("remove", "web", "hi")
+	h.ltc("remove", "web", "hi", "filed")
 }

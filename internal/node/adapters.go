@@ -39,30 +39,47 @@ func (s shownApps) Statuses() []app.Status {
 // Create also chooses the bits of the image, and lets go of the log of a former
 // app of that name.
 func (s shownApps) Create(ctx context.Context, a app.App) (app.App, error) {
-	a, err := s.b.choose(ctx, a)
+	a, undo, err := s.b.choose(ctx, ownsApp+a.Name, a)
 	if err != nil {
 		return a, err
 	}
-	a, err = s.Scheduler.Create(ctx, a)
-	if err == nil {
-		s.b.hub.Forget(a.Name)
+	if a, err = s.Scheduler.Create(ctx, a); err != nil {
+		undo()
+		return a, err
 	}
-	return a, err
+	s.b.hub.Forget(a.Name)
+	return a, nil
 }
 
 // Update chooses the bits of the image anew if it is another one, or pull is
-// set.
+// set, or it has a login now.
 func (s shownApps) Update(ctx context.Context, a app.App, o app.RolloutOptions, pull bool) (app.App, error) {
 	now, err := s.Scheduler.Status(a.Name)
 	if err != nil {
 		return a, err
 	}
-	if pull || a.Image != now.App.Image {
-		if a, err = s.b.choose(ctx, a); err != nil {
+	undo, same := func() {}, a.Image == now.App.Image
+	if pull || !same || app.LoginOf(ctx).Username != "" {
+		if a, undo, err = s.b.choose(ctx, ownsApp+a.Name, a); err != nil {
 			return a, err
 		}
+		if same && !pull {
+			a.Digest = now.App.Digest
+		}
 	}
-	return s.Scheduler.Update(ctx, a, o)
+	if a, err = s.Scheduler.Update(ctx, a, o); err != nil {
+		undo()
+	}
+	return a, err
+}
+
+// Remove also forgets what the app's images were pulled with.
+func (s shownApps) Remove(ctx context.Context, name string) error {
+	err := s.Scheduler.Remove(ctx, name)
+	if err == nil {
+		s.b.forgetLogins(ownsApp + name)
+	}
+	return err
 }
 
 // loggedTasks is api.Tasks: the scheduler's, whose logs begin with them.
@@ -73,26 +90,39 @@ type loggedTasks struct {
 
 // CreateTask also lets go of the log of a former app or task of that name.
 func (s loggedTasks) CreateTask(ctx context.Context, t app.Task) (app.Task, error) {
-	spec, err := s.b.choose(ctx, t.Spec)
+	spec, undo, err := s.b.choose(ctx, ownsTask+t.Name, t.Spec)
 	if err != nil {
 		return t, err
 	}
 	t.Spec = spec
-	t, err = s.Scheduler.CreateTask(ctx, t)
-	if err == nil {
-		s.b.hub.Forget(t.Name)
+	if t, err = s.Scheduler.CreateTask(ctx, t); err != nil {
+		undo()
+		return t, err
 	}
-	return t, err
+	s.b.hub.Forget(t.Name)
+	return t, nil
 }
 
 // CreateSchedule chooses the bits once, for all its tasks.
 func (s loggedTasks) CreateSchedule(ctx context.Context, x app.Schedule) (app.Schedule, error) {
-	spec, err := s.b.choose(ctx, x.Task.Spec)
+	spec, undo, err := s.b.choose(ctx, ownsSchedule+x.Name, x.Task.Spec)
 	if err != nil {
 		return x, err
 	}
 	x.Task.Spec = spec
-	return s.Scheduler.CreateSchedule(ctx, x)
+	if x, err = s.Scheduler.CreateSchedule(ctx, x); err != nil {
+		undo()
+	}
+	return x, err
+}
+
+// RemoveSchedule also forgets what the image was pulled with.
+func (s loggedTasks) RemoveSchedule(ctx context.Context, name string) error {
+	err := s.Scheduler.RemoveSchedule(ctx, name)
+	if err == nil {
+		s.b.forgetLogins(ownsSchedule + name)
+	}
+	return err
 }
 
 // describe fills in what a cell tells the others of itself.

@@ -24,6 +24,9 @@ func (b *brain) openRegistry() (err error) {
 		Dir: filepath.Join(dir, "images"), Settings: b.registries, Log: b.log.With("part", "registry"),
 		Authorize: b.mayPull, InUse: b.imagesInUse,
 	})
+	if err == nil {
+		b.keepLogins()
+	}
 	return err
 }
 
@@ -100,15 +103,58 @@ func (b *brain) imagesInUse() map[string][]string {
 	return by
 }
 
-// choose gives an app the digest of its image.
-func (b *brain) choose(ctx context.Context, a app.App) (app.App, error) {
+// owners of logins begin with what they are.
+const (
+	ownsApp      = "app "
+	ownsTask     = "task "
+	ownsSchedule = "schedule "
+)
+
+// choose gives an app the digest of its image. A login that came with it is kept
+// for its owner; when the app is not stored after all, undo forgets it.
+func (b *brain) choose(ctx context.Context, owner string, a app.App) (_ app.App, undo func(), err error) {
+	undo = func() {}
+	as := app.LoginOf(ctx)
 	if _, ok := bundledImages()[strings.TrimSuffix(a.Image, ":latest")]; ok {
+		if as.Username != "" {
+			return a, undo, app.Invalid("the image %s is bundled: it needs no login", a.Image)
+		}
 		a.Digest = ""
-		return a, nil
+		return a, undo, nil
 	}
-	var err error
-	a.Digest, err = b.registry.Resolve(ctx, a.Image)
-	return a, err
+	if a.Digest, err = b.registry.Resolve(ctx, a.Image, as); err != nil || as.Username == "" {
+		return a, undo, err
+	}
+	back, err := b.registries.SetLogin(owner, a.Image, as)
+	return a, func() {
+		if err := back(); err != nil {
+			b.log.Warn("a login is kept that nobody needs", "app", a.Name, "err", err)
+		}
+	}, err
+}
+
+// forgetLogins forgets what the images of an owner were pulled with.
+func (b *brain) forgetLogins(owner string) {
+	if err := b.registries.Forget(owner); err != nil {
+		b.log.Warn("a login is kept that nobody needs", "app", owner, "err", err)
+	}
+}
+
+// keepLogins forgets the logins of what is there no more.
+func (b *brain) keepLogins() {
+	exists := map[string]bool{}
+	for _, s := range b.sched.Statuses() {
+		exists[ownsApp+s.App.Name] = true
+	}
+	for _, t := range b.sched.Tasks() {
+		exists[ownsTask+t.Name] = true
+	}
+	for _, s := range b.sched.Schedules() {
+		exists[ownsSchedule+s.Name] = true
+	}
+	if err := b.registries.Keep(func(owner string) bool { return exists[owner] }); err != nil {
+		b.log.Warn("logins are kept that nobody needs", "err", err)
+	}
 }
 
 // pullFrom is containerd.Config.Registry.
@@ -130,10 +176,6 @@ func (s stock) PutRegistry(ctx context.Context, r app.Registry, check bool) erro
 
 func (s stock) RemoveRegistry(_ context.Context, host string) error {
 	return s.b.registries.Remove(host)
-}
-
-func (s stock) SetLogin(_ context.Context, name string, l api.Login) error {
-	return s.b.registries.SetLogin(name, l.Image, l.Username, l.Password)
 }
 
 func (s stock) Allowed() []string { return s.b.registries.Allowed() }
