@@ -73,6 +73,8 @@
 //	GET    /api/v1/images/allowed       Allowed: which images may run
 //	PUT    /api/v1/images/allowed       Allowed → 204
 //	POST   /api/v1/images/prune         PruneRequest → app.Pruning
+//	GET    /api/v1/features             []app.Feature
+//	PUT    /api/v1/features/NAME        {"enabled":BOOL} → app.Feature
 //	GET    /api/v1/tokens               []TokenStatus, of join tokens
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204

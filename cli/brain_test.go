@@ -45,6 +45,7 @@ type fakeBrain struct {
 	stop      chan struct{}
 	journal   *events.Journal
 	findings  []app.Finding
+	noImages  bool // the feature is disabled
 }
 
 // A step is what happens at one moment.

@@ -75,6 +75,7 @@ type Scheduler struct {
 	refused    map[slot]refusal
 	book       book
 	tasks      taskBook
+	features   []app.Feature // by name
 	balance    balance
 	reports    map[string]app.Report      // by cell, instances in order
 	discard    map[string]map[string]bool // strays to be stopped, by cell and ID
@@ -118,11 +119,11 @@ func New(cfg Config) (*Scheduler, error) {
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
 		refused: map[slot]refusal{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
 		seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
-		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}},
+		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}}, features: app.Features(),
 	}
 	s.planner = NewPlanner(cfg.Choose, s.specs)
 	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders,
-		PutTasks: desired.Tasks, PutSchedules: desired.Schedules})
+		PutTasks: desired.Tasks, PutSchedules: desired.Schedules, PutFeatures: desired.Features})
 	return s, nil
 }
 
@@ -228,6 +229,7 @@ func (s *Scheduler) commit(c app.Change) error {
 	if c.Empty() {
 		return nil
 	}
+	s.hold(c)
 	if err := s.cfg.Store.Commit(c); err != nil {
 		return err
 	}
@@ -269,6 +271,7 @@ func (s *Scheduler) adopt(c app.Change) {
 	for _, o := range c.PutOrders {
 		s.orders[o.Cell] = o
 	}
+	s.features = putFeatures(s.features, c.PutFeatures)
 	s.revision++
 	s.announce()
 }
