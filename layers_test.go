@@ -59,12 +59,12 @@ func mayImport() map[string]string {
 		"router/certs": "",
 
 		"cells":            "app",
-		"cells/containerd": "app cells",
+		"cells/containerd": "app cells internal/du",
+		"cells/volumes":    "app internal/du",
 		"cells/network":    "app cells",
 		"cells/logfile":    "app",
 		"cells/logpipe":    "app cells/logfile",
 		"cells/session":    "app cells",
-		"cells/layers":     "app",
 		"cells/helper":     "internal/tarball",
 
 		"cells/containerd/bundle": "",
@@ -75,6 +75,7 @@ func mayImport() map[string]string {
 		"internal/manifest": "app",
 		"internal/compose":  "app internal/manifest",
 		"internal/run":      "",
+		"internal/du":       "",
 
 		"internal/systemd": "",
 		"internal/install": "app",

@@ -47,7 +47,7 @@ func newApp() app.App { return app.App{Instances: 1, MemoryMB: app.DefaultMemory
 // completed returns a with its defaults and without what is the brain's to set.
 func completed(a app.App) app.App {
 	a = a.WithDefaults()
-	a.Revision, a.Stopped, a.Held, a.Rollout, a.CreatedAt, a.Digest = 0, false, "", nil, time.Time{}, ""
+	a.Revision, a.Stopped, a.Rollout, a.CreatedAt, a.Digest = 0, false, nil, time.Time{}, ""
 	return a
 }
 
@@ -84,7 +84,11 @@ func (s *server) scaleApp(c *gin.Context) {
 }
 
 func (s *server) removeApp(c *gin.Context) {
-	if err := s.cfg.Apps.Remove(c.Request.Context(), c.Param("name")); err != nil {
+	volumes, err := flag(c, "volumes")
+	if err == nil {
+		err = s.cfg.Apps.Remove(c.Request.Context(), c.Param("name"), volumes)
+	}
+	if err != nil {
 		s.fail(c, err)
 		return
 	}

@@ -19,7 +19,8 @@ type Apps interface {
 	Statuses() []app.Status
 
 	Scale(ctx context.Context, name string, instances int) (app.App, error)
-	Remove(ctx context.Context, name string) error
+	// Remove also deletes the app's volumes if volumes is set.
+	Remove(ctx context.Context, name string, volumes bool) error
 
 	// Update makes a the whole new spec of the app of its name. It is
 	// ErrConflict if the app has another Revision than a by now. What needs
@@ -42,11 +43,6 @@ type Apps interface {
 	// Promote lets a canary that is paused go on. It is ErrConflict if there
 	// is none.
 	Promote(ctx context.Context, name string) (app.App, error)
-
-	// SetFeature is ErrNotFound if there is none of that name. Features is by
-	// name.
-	Features() []app.Feature
-	SetFeature(ctx context.Context, name string, enabled bool) (app.Feature, error)
 
 	// RehearseCreate, RehearseUpdate and RehearseScale say what Create, Update
 	// and Scale would lead to, and change nothing. Their errors are the same.
@@ -91,6 +87,17 @@ type Cells interface {
 	// one app, or all for "". They return what they did that with.
 	Adopt(ctx context.Context, app string) ([]app.Instance, error)
 	Discard(ctx context.Context, app string) ([]app.Instance, error)
+}
+
+// Volumes knows the named volumes of the cells. All methods may be called
+// concurrently.
+type Volumes interface {
+	// Volumes is by app, name and index.
+	Volumes() []app.VolumeStatus
+
+	// RemoveVolume has a volume deleted after it has returned. It is ErrConflict
+	// while an instance has it.
+	RemoveVolume(ctx context.Context, id string) error
 }
 
 // Router is what leads requests to instances. Its method may be called

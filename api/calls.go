@@ -61,9 +61,14 @@ func (c *Client) Scale(ctx context.Context, name string, instances int) (app.App
 	return out, err
 }
 
-// RemoveApp removes an app. Its instances may still be stopping afterwards.
-func (c *Client) RemoveApp(ctx context.Context, name string) error {
-	return c.call(ctx, http.MethodDelete, appPath(name), nil, nil)
+// RemoveApp removes an app, and its volumes if volumes is set. Its instances may
+// still be stopping afterwards.
+func (c *Client) RemoveApp(ctx context.Context, name string, volumes bool) error {
+	path := appPath(name)
+	if volumes {
+		path += "?volumes=true"
+	}
+	return c.call(ctx, http.MethodDelete, path, nil, nil)
 }
 
 // Logs calls fn with each line that is wanted. It returns nil after the last

@@ -24,7 +24,7 @@
 //	POST   /api/v1/apps/NAME/stop       → app.App; its instances stop after the answer
 //	POST   /api/v1/apps/NAME/start      → app.App
 //	POST   /api/v1/apps/NAME/promote    → app.App; a canary that is paused goes on
-//	DELETE /api/v1/apps/NAME            204; the instances stop after the answer
+//	DELETE /api/v1/apps/NAME            204; the instances stop after the answer; ?volumes=true: and its volumes are deleted then
 //	GET    /api/v1/apps/NAME/logs       stream of app.LogLine; ?lines=N (default 100, -1: all kept) &follow=true; also of tasks
 //	GET    /api/v1/apps/NAME/exec       WebSocket: a session in instance ?index=N, or any that runs; see below
 //	POST   /api/v1/tasks                app.Task → 201 app.Task; without name it gets one
@@ -73,8 +73,8 @@
 //	GET    /api/v1/images/allowed       Allowed: which images may run
 //	PUT    /api/v1/images/allowed       Allowed → 204
 //	POST   /api/v1/images/prune         PruneRequest → app.Pruning
-//	GET    /api/v1/features             []app.Feature
-//	PUT    /api/v1/features/NAME        {"enabled":BOOL} → app.Feature
+//	GET    /api/v1/volumes              []app.VolumeStatus, of named volumes
+//	DELETE /api/v1/volumes/ID           204; the cell deletes it after the answer
 //	GET    /api/v1/tokens               []TokenStatus, of join tokens
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204

@@ -38,7 +38,7 @@ type backend struct {
 	status   func(name string) (app.Status, error)
 	statuses func() []app.Status
 	scale    func(name string, n int) (app.App, error)
-	remove   func(name string) error
+	remove   func(name string, volumes bool) error
 
 	cells  func() []app.Cell
 	strays func() []app.Instance
@@ -96,15 +96,17 @@ func (b *backend) Create(_ context.Context, a app.App) (app.App, error)      { r
 func (b *backend) Status(n string) (app.Status, error)                       { return b.status(n) }
 func (b *backend) Statuses() []app.Status                                    { return b.statuses() }
 func (b *backend) Scale(_ context.Context, s string, n int) (app.App, error) { return b.scale(s, n) }
-func (b *backend) Remove(_ context.Context, name string) error               { return b.remove(name) }
-func (b *backend) Counts() map[string]app.CellCount                          { return api.CountInstances(b.Statuses()) }
-func (b *backend) Cells() []app.Cell                                         { return b.cells() }
-func (b *backend) Strays() []app.Instance                                    { return b.strays() }
-func (b *backend) Work(cell string) (app.Work, error)                        { return b.work(cell) }
-func (b *backend) Report(r app.Report) error                                 { return b.report(r) }
-func (b *backend) Append(lines []app.LogLine)                                { b.appendLogs(lines) }
-func (b *backend) Cursors(guids []string) map[string]uint64                  { return b.cursors(guids) }
-func (b *backend) Tail(name string, n int) []app.LogLine                     { return b.tail(name, n) }
+func (b *backend) Remove(_ context.Context, name string, volumes bool) error {
+	return b.remove(name, volumes)
+}
+func (b *backend) Counts() map[string]app.CellCount         { return api.CountInstances(b.Statuses()) }
+func (b *backend) Cells() []app.Cell                        { return b.cells() }
+func (b *backend) Strays() []app.Instance                   { return b.strays() }
+func (b *backend) Work(cell string) (app.Work, error)       { return b.work(cell) }
+func (b *backend) Report(r app.Report) error                { return b.report(r) }
+func (b *backend) Append(lines []app.LogLine)               { b.appendLogs(lines) }
+func (b *backend) Cursors(guids []string) map[string]uint64 { return b.cursors(guids) }
+func (b *backend) Tail(name string, n int) []app.LogLine    { return b.tail(name, n) }
 func (b *backend) Follow(ctx context.Context, name string, n int, fn func([]app.LogLine) error) error {
 	return b.follow(ctx, name, n, fn)
 }

@@ -83,13 +83,12 @@ func (s *server) routes() []route {
 		{http.MethodGet, v1 + "/registries", roleReader, s.listRegistries},
 		{http.MethodPut, v1 + "/registries/:host", RoleUser, s.putRegistry},
 		{http.MethodDelete, v1 + "/registries/:host", RoleUser, s.removeRegistry},
+		{http.MethodGet, v1 + "/volumes", roleReader, s.listVolumes},
+		{http.MethodDelete, v1 + "/volumes/:id", RoleUser, s.removeVolume},
 		{http.MethodGet, v1 + "/images", roleReader, s.listImages},
 		{http.MethodGet, v1 + "/images/allowed", roleReader, s.listAllowed},
 		{http.MethodPut, v1 + "/images/allowed", RoleUser, s.setAllowed},
 		{http.MethodPost, v1 + "/images/prune", RoleUser, s.pruneImages},
-
-		{http.MethodGet, v1 + "/features", roleReader, s.listFeatures},
-		{http.MethodPut, v1 + "/features/:name", RoleUser, s.setFeature},
 
 		{http.MethodGet, v1 + "/tokens", RoleUser, s.listTokens},
 		{http.MethodPost, v1 + "/tokens", RoleUser, s.createToken},

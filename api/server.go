@@ -41,6 +41,8 @@ type ServerConfig struct {
 
 	Images Images
 
+	Volumes Volumes
+
 	// Registry serves what is under /v2/, and looks at who asks by itself; nil:
 	// there is none.
 	Registry http.Handler

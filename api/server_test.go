@@ -28,7 +28,7 @@ func TestEveryCallReachesItsBackend(t *testing.T) {
 		status:   func(n string) (app.Status, error) { got = append(got, n); return status, nil },
 		statuses: func() []app.Status { return []app.Status{status} },
 		scale:    func(s string, n int) (app.App, error) { got = append(got, s, n); return status.App, nil },
-		remove:   func(n string) error { got = append(got, n); return nil },
+		remove:   func(n string, volumes bool) error { got = append(got, n, volumes); return nil },
 		cells:    func() []app.Cell { return []app.Cell{{ID: "c"}} },
 		strays:   func() []app.Instance { return nil },
 		work:     func(c string) (app.Work, error) { got = append(got, c); return work, nil },
@@ -58,7 +58,7 @@ func TestEveryCallReachesItsBackend(t *testing.T) {
 		{"apps", func() (any, error) { return b.user.Apps(ctx) }, []app.Status{status}, nil},
 		{"app", func() (any, error) { return b.user.App(ctx, "a?b #%") }, status, []any{"a?b #%"}},
 		{"scale", func() (any, error) { return b.user.Scale(ctx, "web", 0) }, status.App, []any{"web", 0}},
-		{"remove", func() (any, error) { return nil, b.user.RemoveApp(ctx, "web") }, nil, []any{"web"}},
+		{"remove", func() (any, error) { return nil, b.user.RemoveApp(ctx, "web", true) }, nil, []any{"web", true}},
 		{"cells", func() (any, error) { return b.user.Cells(ctx) }, []api.CellStatus{{Cell: app.Cell{ID: "c"}}}, nil},
 		{"strays", func() (any, error) { return b.user.Strays(ctx) }, []app.Instance{}, nil},
 		{"report", func() (any, error) {
@@ -222,10 +222,10 @@ func TestErrorsKeepKindAndMessageOverTheWire(t *testing.T) {
 func TestInternalErrorsAreLoggedUnderTheirNumber(t *testing.T) {
 	b := start(t, &backend{
 		status: func(string) (app.Status, error) { return app.Status{}, errors.New("disk full") },
-		remove: func(string) error { panic("oh no") },
+		remove: func(string, bool) error { panic("oh no") },
 	})
 	_, failed := b.user.App(t.Context(), "web")
-	panicked := b.user.RemoveApp(t.Context(), "web")
+	panicked := b.user.RemoveApp(t.Context(), "web", false)
 	for err, logged := range map[error]string{failed: `err="disk full"`, panicked: `err="oh no"`} {
 		_, rest, ok := strings.Cut(err.Error(), "request ")
 		id, _, _ := strings.Cut(rest, " ")

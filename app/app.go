@@ -47,6 +47,12 @@ type App struct {
 
 	TCPRoutes []TCPRoute `json:"tcp_routes,omitempty"` // beside Routes
 
+	Volumes []Volume `json:"volumes,omitempty"`
+
+	// Privileged takes away what keeps an instance from its cell: its users are
+	// the host's, and it may do all that root may. Only on cells that allow it.
+	Privileged bool `json:"privileged,omitempty"`
+
 	StartTimeout Duration `json:"start_timeout"` // from start of the process to healthy
 	StopGrace    Duration `json:"stop_grace"`    // from the stop signal to SIGKILL
 
@@ -55,14 +61,13 @@ type App struct {
 	// Set by the brain.
 	Revision  uint64    `json:"revision"`          // which all instances shall have; see Revision
 	Stopped   bool      `json:"stopped,omitempty"` // no instance runs, Instances is what will when it is started again
-	Held      string    `json:"held,omitempty"`    // the feature that is disabled and that it needs: no instance runs meanwhile
 	Rollout   *Rollout  `json:"rollout,omitempty"` // the last change of Revision; nil: never changed
 	CreatedAt time.Time `json:"created_at"`
 }
 
 // Wanted returns how many instances shall run now.
 func (a App) Wanted() int {
-	if a.Stopped || a.Held != "" {
+	if a.Stopped {
 		return 0
 	}
 	return a.Instances

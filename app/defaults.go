@@ -21,6 +21,7 @@ func (a App) WithDefaults() App {
 	a.Ports = slices.Clone(a.Ports)
 	a.Routes = slices.Clone(a.Routes)
 	a.TCPRoutes = slices.Clone(a.TCPRoutes)
+	a.Volumes = normalVolumes(a.Volumes)
 	for i, r := range a.Routes {
 		a.Routes[i].Host = strings.ToLower(r.Host)
 		a.Routes[i].Options = r.Options.copy()

@@ -82,11 +82,12 @@ const (
 	CellUndrained = "cell.undrained"
 	CellRevoked   = "cell.revoked"
 
+	VolumeCreated = "volume.created" // Message: which
+	VolumeMoved   = "volume.moved"   // another cell has it now
+	VolumeRemoved = "volume.removed"
+
 	SessionOpened = "session.opened" // ssh and exec
 	SessionClosed = "session.closed"
-
-	FeatureEnabled  = "feature.enabled"
-	FeatureDisabled = "feature.disabled"
 
 	BrainStarted = "brain.started"
 

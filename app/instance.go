@@ -43,6 +43,8 @@ type Assignment struct {
 	App   App    `json:"app"`
 
 	Task *TaskOrder `json:"task,omitempty"` // it is an attempt of the task App.Name; nil: an instance of an app
+
+	Volumes []AssignedVolume `json:"volumes,omitempty"` // the named ones of App.Volumes
 }
 
 // Work is everything one cell shall run. A cell compares it with what runs; a
@@ -54,6 +56,8 @@ type Work struct {
 	Assigned []Assignment `json:"assigned"`
 	Tasks    []Assignment `json:"tasks,omitempty"`   // attempts of tasks; apart, as a cell that knows no tasks must not run them as apps
 	Discard  []string     `json:"discard,omitempty"` // IDs of strays that a person wants stopped
+
+	DropVolumes []string `json:"drop_volumes,omitempty"` // IDs of volumes that a person wants deleted
 }
 
 // An Instance is one running copy of an app, as its cell reports it; the brain
@@ -111,6 +115,8 @@ type Report struct {
 	Strays    []Assignment `json:"strays,omitempty"` // what the cell knows of its strays, so that a brain can adopt them
 	Images    []string     `json:"images,omitempty"` // names of some that need not be pulled
 	Vitals    *Vitals      `json:"vitals,omitempty"` // nil: the cell is of a version that doesn't tell
+
+	Volumes []ReportedVolume `json:"volumes"` // on the cell's disk; null: it doesn't know
 }
 
 // CellState is how the brain sees a cell.
@@ -130,7 +136,8 @@ type Cell struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	Address  string            `json:"address"` // host or IP without port
 	State    CellState         `json:"state"`
-	Draining bool              `json:"draining,omitempty"` // gets no work, and its instances are moved away
+	Draining bool              `json:"draining,omitempty"`          // gets no work, and its instances are moved away
+	Trusting bool              `json:"allows_privileged,omitempty"` // runs apps that are Privileged
 	Version  string            `json:"version"`
 	Capacity Resources         `json:"capacity"`
 	Used     Resources         `json:"used"`             // by placements; the brain fills it in
@@ -171,12 +178,13 @@ type Change struct {
 	DeleteTasks      []string // names
 	PutSchedules     []Schedule
 	DeleteSchedules  []string // names
-	PutFeatures      []Feature
+	PutVolumes       []StoredVolume
+	DeleteVolumes    []string // IDs
 }
 
 // Empty reports whether c changes nothing.
 func (c Change) Empty() bool {
 	return len(c.PutApps)+len(c.DeleteApps)+len(c.PutPlacements)+len(c.DeletePlacements)+
 		len(c.PutRevisions)+len(c.DeleteRevisions)+len(c.PutOrders)+len(c.DeleteOrders)+
-		len(c.PutTasks)+len(c.DeleteTasks)+len(c.PutSchedules)+len(c.DeleteSchedules)+len(c.PutFeatures) == 0
+		len(c.PutTasks)+len(c.DeleteTasks)+len(c.PutSchedules)+len(c.DeleteSchedules)+len(c.PutVolumes)+len(c.DeleteVolumes) == 0
 }

@@ -73,5 +73,5 @@ type Desired struct {
 	Orders     []CellOrder
 	Tasks      []Task
 	Schedules  []Schedule
-	Features   []Feature // those that somebody changed
+	Volumes    []StoredVolume
 }

@@ -52,6 +52,17 @@ func (r Rules) Lacking(c Cell) string {
 	return "zone " + want
 }
 
+// LacksTrust is what App.Lacking says of a cell that allows no privileged apps.
+const LacksTrust = "leave for privileged apps"
+
+// Lacking says what a wants of a cell that c has not, beside room; empty: nothing.
+func (a *App) Lacking(c Cell) string {
+	if a.Privileged && !c.Trusting {
+		return LacksTrust
+	}
+	return a.Rules.Lacking(c)
+}
+
 // Misses returns how many of the labels that r prefers a cell has not.
 func (r Rules) Misses(c Cell) int {
 	n := 0

@@ -44,6 +44,7 @@ func (a App) Validate() error {
 	p.env(a.Env)
 	p.routes(a)
 	p.tcpRoutes(a)
+	p.volumes(a.Volumes)
 	p.duration("the start timeout", a.StartTimeout, MaxStartTimeout)
 	p.duration("the stop grace", a.StopGrace, MaxStopGrace)
 	return p.err()

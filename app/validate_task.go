@@ -38,6 +38,9 @@ func (s Schedule) Validate() error {
 	if s.Keep < 1 || s.Keep > MaxScheduleKeep {
 		p.add("%d tasks that have ended can't be kept: it can be 1 to %d", s.Keep, MaxScheduleKeep)
 	}
+	if len(s.Task.Spec.NamedVolumes()) > 0 {
+		p.add("each task of a schedule would have a volume of its own, as volumes go by the task's name: use a volume on an NFS server, or let the task keep its files elsewhere")
+	}
 	p.task(s.Task)
 	return p.err()
 }

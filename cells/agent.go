@@ -30,6 +30,7 @@ type Config struct {
 	Runtime Runtime
 	Network Network
 	Brain   Brain
+	Volumes Volumes
 	// Event, when not nil, takes a line for the log of an instance: source is
 	// CELL or HEALTH, stream the placement.
 	Event func(stream, name string, index int, source, text string)
@@ -64,6 +65,8 @@ type Agent struct {
 	images    []string             // that are here, the last used last
 	domain    string
 	running   sync.WaitGroup // one for each instance
+
+	shelf *shelf
 }
 
 // New returns an Agent. It touches nothing before Run.
@@ -71,7 +74,7 @@ func New(cfg Config) *Agent {
 	return &Agent{
 		cfg: cfg, records: records{cfg.Dir}, probes: newProber(cfg.Runtime),
 		starts: make(chan struct{}, 2*runtime.NumCPU()), patient: make(chan struct{}, 1), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1),
-		instances: map[string]*instance{}, failing: map[string]uint64{},
+		instances: map[string]*instance{}, failing: map[string]uint64{}, shelf: newShelf(),
 	}
 }
 
@@ -81,10 +84,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.recover(ctx); err != nil {
 		return err
 	}
+	if err := a.cfg.Volumes.Sweep(); err != nil {
+		a.cfg.Log.Warn("a volume is still mounted", "err", err)
+	}
 	var loops sync.WaitGroup
 	loops.Go(func() { a.follow(ctx) })
 	loops.Go(func() { a.report(ctx) })
 	loops.Go(func() { a.measure(ctx) })
+	loops.Go(func() { a.keepVolumes(ctx) })
 	loops.Wait()
 	a.running.Wait()
 	return nil
@@ -120,6 +127,8 @@ func (a *Agent) recover(ctx context.Context) error {
 		i := slices.IndexFunc(found, func(c Container) bool { return c.GUID == rec.GUID })
 		if i < 0 {
 			rec.GUID, rec.HealthyAt = "", time.Time{}
+		} else {
+			a.holdVolumes(rec.Assignment)
 		}
 		a.add(ctx, newInstance(a, rec))
 	}
@@ -190,6 +199,7 @@ func (a *Agent) forget(in *instance) {
 	delete(a.instances, in.view.ID)
 	delete(a.failing, in.view.App)
 	a.mu.Unlock()
+	a.releaseVolumes(in.view.ID)
 	a.changed()
 }
 
@@ -218,6 +228,7 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.domain = w.Domain
+	a.shelf.setDrop(w.DropVolumes)
 	wanted := make(map[string]bool, len(w.Assigned))
 	for _, as := range slices.Concat(w.Assigned, w.Tasks) {
 		wanted[as.ID] = true

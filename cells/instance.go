@@ -149,12 +149,16 @@ func (in *instance) start(ctx context.Context) error {
 	if in.snapshot().Pull != nil {
 		in.show(func(v *app.Instance) { v.Pull = nil })
 	}
+	mounts, err := in.takeVolumes(ctx)
+	if err != nil {
+		return err
+	}
 	guid := app.NewGUID()
 	lease, err := cfg.Network.Reserve(guid, in.ports(img))
 	if err != nil {
 		return fmt.Errorf("no address for the instance: %w", err)
 	}
-	if err := in.create(ctx, a, img, place{guid, cfg.Host, in.agent.domainNow(), in.rec.Assignment.Index, lease}); err != nil {
+	if err := in.create(ctx, a, img, place{guid, cfg.Host, in.agent.domainNow(), in.rec.Assignment.Index, lease, mounts}); err != nil {
 		return errors.Join(err, cfg.Network.Release(context.WithoutCancel(ctx), guid))
 	}
 	in.event("CELL", "started the container "+guid)

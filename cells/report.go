@@ -33,7 +33,7 @@ func (a *Agent) report(ctx context.Context) {
 		case <-tick.C:
 		}
 		start := time.Now()
-		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances(), Strays: a.strays(), Images: a.someImages(), Vitals: a.vitals()})
+		err := a.cfg.Brain.Report(ctx, app.Report{Cell: a.cfg.ID, Instances: a.Instances(), Strays: a.strays(), Images: a.someImages(), Vitals: a.vitals(), Volumes: a.shelf.list()})
 		if err != nil && ctx.Err() == nil {
 			a.cfg.Log.Debug("report not delivered", "err", err)
 			wait.sleep(ctx)

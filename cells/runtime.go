@@ -96,8 +96,18 @@ type Spec struct {
 	CPUWeight  int      // 1 to 100
 	MaxPIDs    int
 	Volumes    []string // paths that get an empty directory owned by the container
+	Mounts     []Mount  // folders that outlive it, none at the place of another or of one of Volumes
+	Privileged bool     // without a user namespace, and with all that the host's root may do
 	StopSignal string
 	Lease      Lease
+}
+
+// A Mount is a folder of the host that a container sees.
+type Mount struct {
+	Dir      string // on the host
+	Path     string // in the container
+	ReadOnly bool
+	Shared   bool // it is others' as well: owners of its files stay what they are
 }
 
 // Exit says how a container's process ended.
@@ -128,6 +138,33 @@ type Lease struct {
 	GUID  string         `json:"guid"`
 	IP    netip.Addr     `json:"ip"`
 	Ports []app.PortPair `json:"ports"`
+}
+
+// Volumes keeps what outlives containers. All methods may be called concurrently,
+// though never two at a time for one ID.
+type Volumes interface {
+	// Open returns the folder of a named volume, and makes it where it isn't
+	// there, unless it must be: then it is app.ErrNotFound.
+	Open(id string, k app.VolumeKey, must bool) (dir string, err error)
+
+	// List returns the named volumes that there are, without how large they are,
+	// and Size says that of one.
+	List() ([]app.ReportedVolume, error)
+	Size(ctx context.Context, v app.ReportedVolume) (int64, error)
+
+	// Remove deletes a named volume with all that is in it. Removing what isn't
+	// there is no error.
+	Remove(id string) error
+
+	// Mount returns the folder where a volume of an NFS server is mounted, until
+	// Release was called for all who had asked. Who holds it already, from before
+	// the process began, says so by Hold.
+	Mount(ctx context.Context, v app.Volume, holder string) (dir string, err error)
+	Hold(v app.Volume, holder string)
+	Release(holder string) error
+
+	// Sweep unmounts what nobody holds.
+	Sweep() error
 }
 
 // A Network connects containers. Reserve and Release keep the books; Attach

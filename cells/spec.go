@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,7 @@ type place struct {
 	guid, host, domain string
 	index              int
 	lease              Lease
+	mounts             []Mount
 }
 
 // spec puts together what the runtime needs. It is pure.
@@ -61,9 +63,17 @@ func spec(a app.App, img Image, p place) (Spec, error) {
 	return Spec{
 		GUID: p.guid, App: a.Name, Index: p.index, Image: img.Name,
 		Args: command, Env: env, Dir: or(a.Dir, img.Dir, "/"), User: or(a.User, img.User),
-		MemoryMB: a.MemoryMB, CPUWeight: a.CPUWeight, MaxPIDs: app.MaxPIDs, Volumes: img.Volumes,
+		MemoryMB: a.MemoryMB, CPUWeight: a.CPUWeight, MaxPIDs: app.MaxPIDs, Volumes: unmounted(img.Volumes, p.mounts),
+		Mounts: p.mounts, Privileged: a.Privileged,
 		StopSignal: or(img.StopSignal, "SIGTERM"), Lease: p.lease,
 	}, nil
+}
+
+// unmounted returns the paths where nothing is mounted.
+func unmounted(paths []string, mounts []Mount) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		return slices.ContainsFunc(mounts, func(m Mount) bool { return m.Path == path.Clean("/"+p) })
+	})
 }
 
 func or(ss ...string) string {

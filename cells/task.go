@@ -215,6 +215,7 @@ func (in *instance) bury(ctx context.Context) {
 		in.mu.Lock()
 		in.rec.GUID = ""
 		in.mu.Unlock()
+		in.agent.releaseVolumes(in.view.ID) // though the attempt is reported for long
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lattice/app"
+	"lattice/cells/volumes"
 )
 
 // host is a Runtime and a Network whose containers are entries of a map. It can
@@ -171,7 +172,11 @@ func (b *boss) Report(ctx context.Context, r app.Report) error {
 func agentOn(t *testing.T, h *host) (b *boss, stop func()) {
 	t.Helper()
 	b = &boss{work: make(chan app.Work, 10), reports: make(chan app.Report)}
-	a := New(Config{ID: "c", Dir: h.dir, Runtime: h, Network: h, Brain: b, LogEnd: func(string) uint64 { return 9 }, Log: slog.New(slog.DiscardHandler)})
+	v, err := volumes.Open(t.TempDir(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(Config{ID: "c", Dir: h.dir, Runtime: h, Network: h, Brain: b, Volumes: v, LogEnd: func(string) uint64 { return 9 }, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -41,6 +40,7 @@ type appFlags struct {
 
 	root       bool
 	privileged bool
+	volumes    []string
 	tcpRoutes  []string
 }
 
@@ -69,10 +69,15 @@ func (f *appFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.noRoutes, "no-routes", false, "no HTTP route leads to the app")
 
 	fl.BoolVarP(&f.root, "run-as-root", "r", false, "")
-	fl.BoolVar(&f.privileged, "privileged", false, "")
-	for _, name := range []string{"run-as-root", "privileged"} {
-		fl.Lookup(name).Hidden = true
-	}
+	fl.Lookup("run-as-root").Hidden = true
+	f.registerVolumes(fl)
+}
+
+// registerVolumes gives fl the flags that loosen the ties of an instance, to its
+// container and to its cell.
+func (f *appFlags) registerVolumes(fl *pflag.FlagSet) {
+	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "`NAME:PATH[:ro]` or nfs://HOST/PATH:PATH[:ro]: a folder that outlives the container; may be repeated")
+	fl.BoolVar(&f.privileged, "privileged", false, "no user namespace, all that root may do on the cell; only on cells with --allow-privileged")
 }
 
 // registerChecks gives fl the flags of the checks.
@@ -123,13 +128,10 @@ func (f *appFlags) build(name, image string, command []string) (app.App, error) 
 
 // unchecked is build without the app's checks.
 func (f *appFlags) unchecked(name, image string, command []string) (app.App, error) {
-	if f.privileged {
-		return app.App{}, errors.New("--privileged is not there yet: every app runs in a user namespace of its own")
-	}
 	a := app.App{
 		Name: name, Image: image, Command: command, Dir: f.dir, User: f.user,
 		Instances: f.instances, MemoryMB: int(f.memory), DiskMB: int(f.disk), CPUWeight: f.cpuWeight,
-		Ports: f.ports, NoRoutes: f.noRoutes,
+		Ports: f.ports, NoRoutes: f.noRoutes, Privileged: f.privileged,
 		StartTimeout: app.Duration(f.startTimeout), StopGrace: app.Duration(f.stopGrace),
 	}
 	if f.root {
@@ -148,6 +150,13 @@ func (f *appFlags) unchecked(name, image string, command []string) (app.App, err
 			return app.App{}, err
 		}
 		a.TCPRoutes = append(a.TCPRoutes, r)
+	}
+	for _, text := range f.volumes {
+		v, err := app.ParseVolume(text)
+		if err != nil {
+			return app.App{}, err
+		}
+		a.Volumes = append(a.Volumes, v)
 	}
 	if err := f.rules(&a); err != nil {
 		return app.App{}, err

@@ -26,7 +26,7 @@ type brain interface {
 	RehearseCreate(ctx context.Context, a app.App) (app.Rehearsal, error)
 	RehearseUpdate(ctx context.Context, a app.App, o app.RolloutOptions) (app.Rehearsal, error)
 	RehearseScale(ctx context.Context, name string, instances int) (app.Rehearsal, error)
-	RemoveApp(ctx context.Context, name string) error
+	RemoveApp(ctx context.Context, name string, volumes bool) error
 	Logs(ctx context.Context, name string, q api.LogOptions, each func(app.LogLine) error) error
 	Cells(ctx context.Context) ([]api.CellStatus, error)
 	WatchApps(ctx context.Context, each func([]app.Status) error) error

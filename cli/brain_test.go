@@ -45,7 +45,7 @@ type fakeBrain struct {
 	stop      chan struct{}
 	journal   *events.Journal
 	findings  []app.Finding
-	noImages  bool // the feature is disabled
+	volumes   []app.VolumeStatus
 }
 
 // A step is what happens at one moment.
@@ -75,7 +75,7 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 	}
 	execs := newFakeExecs(t, b)
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
-		Apps: b, Cells: b, Logs: b, Programs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
+		Apps: b, Cells: b, Volumes: b, Logs: b, Programs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)}, Users: &fakeUsers{},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n",
 			SSH: &api.SSH{Port: 2222, HostKey: "ssh-ed25519 AAAA", Fingerprint: "SHA256:abc"}},
@@ -126,6 +126,8 @@ func (b *fakeBrain) load(r io.Reader) error {
 		Revisions []app.Revision `json:"revisions"`
 		Events    []app.Event    `json:"events"`
 		Findings  []app.Finding  `json:"findings"`
+
+		Volumes []app.VolumeStatus `json:"volumes"`
 	}
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
@@ -156,7 +158,7 @@ func (b *fakeBrain) load(r io.Reader) error {
 	for _, l := range script.Lines {
 		b.addLine(l.App, l)
 	}
-	b.findings = script.Findings
+	b.findings, b.volumes = script.Findings, script.Volumes
 	for _, e := range script.Events {
 		b.journal.Emit(e)
 	}
@@ -360,7 +362,7 @@ func (b *fakeBrain) RehearseScale(_ context.Context, name string, n int) (app.Re
 	return rehearsal(s.App), err
 }
 
-func (b *fakeBrain) Remove(_ context.Context, name string) error {
+func (b *fakeBrain) Remove(_ context.Context, name string, _ bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s, ok := b.apps[name]
@@ -370,6 +372,26 @@ func (b *fakeBrain) Remove(_ context.Context, name string) error {
 	b.apps[name] = &app.Status{App: app.App{Name: name}, Instances: s.Instances, URLs: []string{}} // until they are gone
 	b.touch()
 	b.play("remove", name)
+	return nil
+}
+
+func (b *fakeBrain) Volumes() []app.VolumeStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.volumes)
+}
+
+func (b *fakeBrain) RemoveVolume(_ context.Context, id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.volumes, func(v app.VolumeStatus) bool { return v.ID == id })
+	switch {
+	case i < 0:
+		return fmt.Errorf("volume %q %w", id, app.ErrNotFound)
+	case b.volumes[i].State == app.VolumeInUse:
+		return app.Invalid("volume %s is in use", b.volumes[i].VolumeKey)
+	}
+	b.volumes = slices.Delete(b.volumes, i, i+1)
 	return nil
 }
 

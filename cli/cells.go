@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -38,15 +39,24 @@ func newCells(st *streams) *cobra.Command {
 // cellsTable has, with bars, a picture of the memory in use.
 func cellsTable(cells []api.CellStatus, bars bool) *table {
 	var t table
-	t.head("Cell", "Zone", "State", "Memory", "Disk", "Containers", "Running/Claimed", "Address", "Version")
+	privileged := slices.ContainsFunc(cells, func(c api.CellStatus) bool { return c.Trusting })
+	last := []any{}
+	head := []string{"Cell", "Zone", "State", "Memory", "Disk", "Containers", "Running/Claimed", "Address", "Version"}
+	if privileged {
+		head = append(head, "Privileged")
+	}
+	t.head(head...)
 	for _, c := range cells {
 		memory := share(c.Used.MemoryMB, c.Capacity.MemoryMB)
 		if bars {
 			memory = bar(int64(c.Used.MemoryMB), int64(c.Capacity.MemoryMB), 10) + " " + memory
 		}
-		t.row(field{c.ID, bold}, c.Zone, cellState(c.Cell), memory, share(c.Used.DiskMB, c.Capacity.DiskMB),
+		if privileged {
+			last = []any{map[bool]string{true: "allowed", false: "no"}[c.Trusting]}
+		}
+		t.row(append([]any{field{c.ID, bold}, c.Zone, cellState(c.Cell), memory, share(c.Used.DiskMB, c.Capacity.DiskMB),
 			fmt.Sprintf("%d/%d", c.Used.Containers, c.Capacity.Containers),
-			fmt.Sprintf("%d/%d", c.Running, c.Claimed), c.Address, c.Version)
+			fmt.Sprintf("%d/%d", c.Running, c.Claimed), c.Address, c.Version}, last...)...)
 	}
 	return &t
 }

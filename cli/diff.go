@@ -69,6 +69,8 @@ func specLines(a app.App) []difference {
 		{What: "Readiness check", To: wholeCheck(a.Readiness)},
 		{What: "Routes", To: routesText(a)},
 		{What: "TCP routes", To: tcpRoutesText(a.TCPRoutes)},
+		{What: "Volumes", To: orText(strings.Join(volumeLines(a.Volumes), "; "), "none")},
+		{What: "Privileged", To: strconv.FormatBool(a.Privileged)},
 		{What: "Start timeout", To: a.StartTimeout.String()},
 		{What: "Stop grace", To: a.StopGrace.String()},
 		{What: "Set", To: orText(a.Set, "none")},

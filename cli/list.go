@@ -95,11 +95,8 @@ func strayTable(strays []app.Instance) *table {
 // instancesField is running/desired: green when equal, red when none runs.
 func instancesField(s app.Status) field {
 	up, want := running(s), s.App.Wanted()
-	switch {
-	case s.App.Stopped:
+	if s.App.Stopped {
 		return field{"stopped", gray}
-	case s.App.Held != "":
-		return field{"held back", yellow}
 	}
 	f := field{fmt.Sprintf("%d/%d", up, want), yellow}
 	switch {

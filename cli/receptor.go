@@ -53,14 +53,11 @@ func parseReceptor(text []byte) (t app.Task, ignored []string, err error) {
 			return t, nil, fmt.Errorf("a Receptor task has no field %q", name)
 		}
 	}
-	switch {
-	case r.Privileged:
-		return t, nil, errors.New(`"privileged" is not possible: every task runs in a user namespace of its own`)
-	case len(r.Egress) > 0:
+	if len(r.Egress) > 0 {
 		return t, nil, errors.New(`"egress_rules" are not possible: a task may connect to everywhere`)
 	}
 	t = app.Task{Name: r.GUID, TaskOptions: app.TaskOptions{ResultFile: r.ResultFile, CallbackURL: r.Callback}}
-	t.Spec = app.App{Name: r.GUID, Instances: 1, MemoryMB: r.MemoryMB, DiskMB: r.DiskMB, CPUWeight: r.CPUWeight, Env: map[string]string{}}
+	t.Spec = app.App{Name: r.GUID, Instances: 1, MemoryMB: r.MemoryMB, DiskMB: r.DiskMB, CPUWeight: r.CPUWeight, Privileged: r.Privileged, Env: map[string]string{}}
 	for _, v := range r.Env {
 		t.Spec.Env[v.Name] = v.Value
 	}

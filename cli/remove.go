@@ -14,24 +14,27 @@ import (
 
 func newRemove(st *streams) *cobra.Command {
 	var w waitFlags
-	var force bool
+	var force, volumes bool
 	cmd := &cobra.Command{
 		Use:     "remove APP…",
 		Aliases: []string{"rm", "delete"},
 		GroupID: groupApps,
 		Short:   "Stop apps and forget them",
-		Long: `Stop apps and forget them, and wait until their instances are gone.
+		Long: `Stop apps and forget them, and wait until their instances are gone. Their volumes
+stay, and an app of the same name gets them again, unless --volumes is given.
 
 APP may be a pattern with * and ?, in quotes. What a pattern matches is removed only
 after you agreed to it; where nobody can be asked, --force is needed.`,
 		Example: st.name + " remove hello\n" +
 			st.name + " remove web worker --no-wait\n" +
 			st.name + " remove 'test-*'\n" +
-			st.name + " remove 'test-*' --force",
+			st.name + " remove 'test-*' --force\n" +
+			st.name + " remove redis --volumes",
 		Args: args(1, -1, "the name of at least one APP"),
 	}
 	w.register(cmd)
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "don't ask, and don't mind an app that isn't there")
+	cmd.Flags().BoolVar(&volumes, "volumes", false, "also delete their volumes, with all that is in them")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if err := w.check(cmd); err != nil {
 			return err
@@ -43,7 +46,7 @@ after you agreed to it; where nobody can be asked, --force is needed.`,
 		if names, err = st.agreed(cmd.Context(), b, names, force); err != nil {
 			return err
 		}
-		r := removal{batch: batch{st: st, done: "removed"}, brain: b, force: force}
+		r := removal{batch: batch{st: st, done: "removed"}, brain: b, force: force, volumes: volumes}
 		return r.run(cmd.Context(), names, w)
 	}
 	return cmd
@@ -73,6 +76,8 @@ type removal struct {
 	batch
 	brain brain
 	force bool // what isn't there is no failure
+
+	volumes bool // go, too
 }
 
 func (r *removal) run(ctx context.Context, names []string, w waitFlags) error {
@@ -80,7 +85,7 @@ func (r *removal) run(ctx context.Context, names []string, w waitFlags) error {
 	defer stop()
 	leaving := r.each(names, func(name string) error {
 		r.st.note("Removing %s…", name)
-		if err := r.brain.RemoveApp(ctx, name); err != nil {
+		if err := r.brain.RemoveApp(ctx, name, r.volumes); err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
 		return nil

@@ -60,12 +60,9 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	line := func(name string, value any) { t.row("", name, value) }
 	line("Image", a.Image)
 	up := instancesField(s)
-	switch {
-	case a.Stopped:
+	if a.Stopped {
 		up.text += fmt.Sprintf(", %d when started", a.Instances)
-	case a.Held != "":
-		up.text += fmt.Sprintf(", %d when %s is enabled again", a.Instances, a.Held)
-	default:
+	} else {
 		up.text += " running"
 	}
 	line("Instances", up)
@@ -110,6 +107,10 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	}
 	if len(s.TCP) > 0 {
 		listLines(&t, "TCP routes", tcpLines(s.TCP), cyan)
+	}
+	listLines(&t, "Volumes", volumeLines(a.Volumes), plain)
+	if a.Privileged {
+		line("Privileged", field{"yes: nothing keeps it from its cell", yellow})
 	}
 	listLines(&t, "Env", v.envLines(a), plain)
 	if !a.CreatedAt.IsZero() {

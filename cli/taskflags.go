@@ -32,6 +32,7 @@ func (f *taskFlags) register(cmd *cobra.Command) {
 	fl.StringVarP(&f.app.dir, "working-dir", "w", "", "`DIR` to start in [the image's]")
 	fl.StringVarP(&f.app.user, "user", "u", "", "`USER` to run as [the image's]")
 	f.app.ruleFlags.register(fl)
+	f.app.registerVolumes(fl)
 	fl.Lookup("one-per-cell").Hidden = true // a task is one
 	fl.DurationVar(&f.app.stopGrace, "stop-grace", app.DefaultStopGrace, "`DURATION` between the stop signal and the kill")
 	fl.DurationVar(&f.timeout, "timeout", 0, "stop it after `DURATION`, as failed [never]")

@@ -29,6 +29,7 @@ type updateFlags struct {
 	removeRoutes  []string
 	defaultRoutes bool
 	noTCPRoutes   bool
+	noVolumes     bool
 
 	strategy    string
 	maxInFlight int
@@ -44,6 +45,7 @@ func (f *updateFlags) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.removeRoutes, "remove-route", nil, "`HOST[/PATH]` leads to the app no more; may be repeated")
 	fl.BoolVar(&f.defaultRoutes, "default-routes", false, "go back to APP.DOMAIN")
 	fl.BoolVar(&f.noTCPRoutes, "no-tcp-routes", false, "no TCP route leads to the app any more")
+	fl.BoolVar(&f.noVolumes, "no-volumes", false, "the instances see no volumes any more; what is in them stays")
 	fl.BoolVar(&f.noStartup, "no-startup", false, "no startup check of its own any more")
 	fl.BoolVar(&f.noReadiness, "no-readiness", false, "no readiness check any more")
 	fl.StringVar(&f.strategy, "strategy", "", "`HOW` the instances change: rolling (new before old), recreate (old before new) or canary (one, then wait for --promote) [rolling]")
@@ -55,7 +57,9 @@ func (f *updateFlags) register(cmd *cobra.Command) {
 		}
 	})
 	fl.Lookup("env").Usage = "set one variable and leave the others: `NAME=VALUE`, or NAME to take it from your environment"
-	fl.Lookup("tcp-route").Usage += "; these instead of all there are"
+	for _, name := range []string{"tcp-route", "volume"} {
+		fl.Lookup(name).Usage += "; these instead of all there are"
+	}
 	fl.Lookup("http-route").Usage = "`HOST[/PATH][:PORT]` leads to the app instead of all routes there are; may be repeated"
 }
 
@@ -65,6 +69,7 @@ func (f *updateFlags) conflict(cmd *cobra.Command) error {
 		f.startup.conflict(cmd, "no-startup"),
 		f.readiness.conflict(cmd, "no-readiness"),
 		exclusive(cmd, "tcp-route", "no-tcp-routes"),
+		exclusive(cmd, "volume", "no-volumes"),
 		exclusive(cmd, "http-route", "add-route", "no-routes", "default-routes"),
 		exclusive(cmd, "http-route", "remove-route", "no-routes", "default-routes"),
 	)
@@ -144,6 +149,9 @@ func fields(a *app.App, asked app.App) map[string]func() {
 		"no-routes":     routes,
 		"tcp-route":     func() { a.TCPRoutes = asked.TCPRoutes },
 		"no-tcp-routes": func() { a.TCPRoutes = nil },
+		"volume":        func() { a.Volumes = asked.Volumes },
+		"no-volumes":    func() { a.Volumes = nil },
+		"privileged":    func() { a.Privileged = asked.Privileged },
 	}
 }
 

@@ -23,6 +23,7 @@ func whole() app.App {
 		Readiness: &app.Check{Type: app.CheckHTTP, Path: "/ready"},
 		Routes:    []app.Route{{Host: "a"}, {Host: "b", Path: "/x", Port: 81}}, TCPRoutes: []app.TCPRoute{{External: 5432}},
 		StartTimeout: app.Duration(time.Minute), StopGrace: app.Duration(time.Second),
+		Volumes: []app.Volume{{Source: "data", Path: "/data"}}, Privileged: true,
 	}.WithDefaults()
 }
 
@@ -60,7 +61,8 @@ func TestEveryFlagOfCreateChangesAnApp(t *testing.T) {
 		"readiness-timeout": {"7s", "Readiness check"}, "readiness-interval": {"7s", "Readiness check"}, "readiness-failures": {"7", "Readiness check"},
 		"start-timeout": {"7s", "Start timeout"}, "stop-grace": {"7s", "Stop grace"}, "http-route": {"c", "Routes"}, "route-option": {"sticky=at", "Routes"}, "tcp-route": {"5433", "TCP routes"}, "no-routes": {"true", "Routes"},
 		"env-file": {"", ""}, // as env
-		"cpus":     {"0.5", "CPU kept free"}, "require": {"gpu", "Rules"}, "prefer": {"disk=ssd", "Rules"}, "zone": {"z1", "Rules"}, "avoid": {"db", "Rules"}, "one-per-cell": {"true", "Rules"},
+		"volume":   {"other:/data", "Volumes"}, "privileged": {"false", "Privileged"},
+		"cpus": {"0.5", "CPU kept free"}, "require": {"gpu", "Rules"}, "prefer": {"disk=ssd", "Rules"}, "zone": {"z1", "Rules"}, "avoid": {"db", "Rules"}, "one-per-cell": {"true", "Rules"},
 	}
 	var f appFlags
 	cmd := &cobra.Command{}
@@ -124,7 +126,9 @@ func TestUpdateFlags(t *testing.T) {
 		{of: standard, args: "--require =x", fail: "write KEY=VALUE or KEY"},
 		{of: standard, args: "--startup-interval 1s", fail: "of no use without --startup-url"},
 		{of: standard, args: "--monitor-url 1:2", fail: "must be PORT:/PATH"},
-		{of: standard, args: "--privileged", fail: "not there yet"},
+		{of: standard, args: "--privileged -v a:/a -v nfs://h/x:/b:ro", want: "Volumes: none → a:/a; nfs://h/x:/b:ro; Privileged: false → true"},
+		{of: whole(), args: "--no-volumes", want: "Volumes: data:/data → none"},
+		{of: standard, args: "-v x", fail: "write NAME:/PATH"},
 	} {
 		got, err := apply(t, tt.of, strings.Fields(tt.args)...)
 		if tt.fail != "" {

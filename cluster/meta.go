@@ -18,6 +18,7 @@ type Meta struct {
 	Labels   map[string]string // of the cell; not to be changed once given away
 	Version  string
 	Capacity app.Resources // of the cell
+	Trusting bool          // the cell runs privileged apps
 
 	leaving bool // the node is about to go on its own will
 }
@@ -34,6 +35,7 @@ type wireMeta struct {
 	DiskMB     int               `json:"d,omitempty"`
 	Containers int               `json:"c,omitempty"`
 	CPUMilli   int               `json:"p,omitempty"`
+	Trusting   bool              `json:"t,omitempty"`
 	Leaving    bool              `json:"x,omitempty"`
 }
 
@@ -41,7 +43,8 @@ func (m Meta) encode() ([]byte, error) {
 	w := wireMeta{
 		API: m.API, Cell: m.Cell, Zone: m.Zone, Labels: m.Labels, Version: m.Version,
 		MemoryMB: m.Capacity.MemoryMB, DiskMB: m.Capacity.DiskMB, Containers: m.Capacity.Containers, CPUMilli: m.Capacity.CPUMilli,
-		Leaving: true, // counted even when not set, so that a node that could join can leave
+		Trusting: m.Trusting,
+		Leaving:  true, // counted even when not set, so that a node that could join can leave
 	}
 	b, err := json.Marshal(w)
 	if err != nil {
@@ -85,6 +88,7 @@ func decodeMeta(b []byte) (Meta, error) {
 		Capacity: app.Resources{
 			MemoryMB: max(0, w.MemoryMB), DiskMB: max(0, w.DiskMB), Containers: max(0, w.Containers), CPUMilli: max(0, w.CPUMilli),
 		},
-		leaving: w.Leaving,
+		Trusting: w.Trusting,
+		leaving:  w.Leaving,
 	}, nil
 }

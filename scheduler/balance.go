@@ -120,7 +120,7 @@ func (s *Scheduler) facts(cells []app.Cell, now time.Time) Facts {
 	defer s.mu.Unlock()
 	f := Facts{
 		Apps: slices.Collect(maps.Values(s.apps)), Revisions: maps.Clone(s.specs), Orders: maps.Clone(s.orders),
-		Cells: s.withAbsent(cells), Images: map[string][]string{}, Options: s.cfg.Choose,
+		Cells: s.withAbsent(cells), Images: map[string][]string{}, Volumes: s.homes(), Options: s.cfg.Choose,
 	}
 	for i, c := range f.Cells {
 		f.Cells[i].Draining = s.orders[c.ID].Draining

@@ -21,6 +21,8 @@ type book struct {
 	leaving map[string]bool // cells of which it doesn't know what is leaving
 	uses    map[string]use  // by cell, as last counted; without those that have changed since
 	images  bool            // it doesn't know where images are
+	volumes bool            // nor where volumes are
+	heard   bool            // cells have told of their volumes what may not be written down yet
 	feeds   []*Feed
 }
 

@@ -28,6 +28,7 @@ func (s *Scheduler) Report(r app.Report) error {
 	r.Vitals = judged(r.Vitals, time.Now())
 	s.reports[r.Cell] = r
 	s.forgetDiscarded(r)
+	s.hearVolumes(before, r)
 	s.announce()
 	if s.hear(before, r) {
 		s.plan()

@@ -138,16 +138,19 @@ func (c *choice) viewOf(spec *app.App, tasks bool) *view {
 	if r := spec.Rules; len(r.Require)+len(r.Prefer)+len(r.Zones) > 0 {
 		sign = fmt.Sprint(sign, r.Require, r.Prefer, r.Zones) // maps are printed in order
 	}
+	if spec.Privileged {
+		sign += "p"
+	}
 	v := c.views[sign]
 	if v == nil {
-		v = c.newView(spec.Rules, tasks)
+		v = c.newView(spec, tasks)
 		c.views[sign] = v
 	}
 	c.specs[spec] = v
 	return v
 }
 
-func (c *choice) newView(rules app.Rules, tasks bool) *view {
+func (c *choice) newView(spec *app.App, tasks bool) *view {
 	n, trees := len(c.fleet.cells), len(c.fleet.zones)
 	if tasks {
 		trees = 1
@@ -156,7 +159,7 @@ func (c *choice) newView(rules app.Rules, tasks bool) *view {
 		trees: make([]*tree, trees), hosts: make([][]*host, trees), leaves: make([]int32, n), tree: make([]int32, n), miss: make([]uint8, n), tasks: tasks,
 	}
 	for _, h := range c.fleet.cells {
-		if !h.open() || !rules.Admits(h.Cell) {
+		if !h.open() || spec.Lacking(h.Cell) != "" {
 			continue
 		}
 		z := h.zone
@@ -165,7 +168,7 @@ func (c *choice) newView(rules app.Rules, tasks bool) *view {
 		}
 		v.hosts[z] = append(v.hosts[z], h)
 		v.tree[h.at] = int32(z)
-		v.miss[h.at] = uint8(min(rules.Misses(h.Cell), maxMiss))
+		v.miss[h.at] = uint8(min(spec.Rules.Misses(h.Cell), maxMiss))
 	}
 	for z, hosts := range v.hosts {
 		if len(hosts) == 0 {
@@ -246,6 +249,24 @@ func (c *choice) best(old *host) *host {
 		}
 		level = next
 	}
+}
+
+// at reports whether an instance can go to a cell, which has so much more room
+// than is booked. old is as in best.
+func (c *choice) at(h, old *host, more room) bool {
+	if c.view.leaves[h.at] == 0 {
+		return false
+	}
+	if old != nil && c.count[old.at] > 0 {
+		c.count[old.at]--
+		defer func() { c.count[old.at]++ }()
+	}
+	if most := c.fleet.MaxStartsPerCell; most > 0 && h.starting >= most {
+		return false
+	}
+	is := c.now(h)
+	free := room{is.free.memory + more.memory, is.free.disk + more.disk, is.free.cpu + more.cpu, is.free.slots + more.slots}
+	return is.key != none && free.has(toRoom(needs(c.spec)))
 }
 
 // nextLevel returns the lowest number of instances above level that a zone has

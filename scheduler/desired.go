@@ -33,7 +33,7 @@ func (s *Scheduler) Create(ctx context.Context, a app.App) (app.App, error) {
 
 // created returns a new app with its first revision.
 func created(a app.App) (app.App, app.Change) {
-	a.Revision, a.CreatedAt, a.Rollout, a.Stopped, a.Held = 1, time.Now().UTC(), nil, false, ""
+	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
 	return a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}}
 }
 
@@ -44,7 +44,7 @@ func (s *Scheduler) put(a app.App, c app.Change) (app.App, error) {
 		return app.App{}, err
 	}
 	s.plan()
-	return c.PutApps[0], nil
+	return a, nil
 }
 
 func (s *Scheduler) app(name string) (app.App, bool) {
@@ -122,7 +122,7 @@ func (s *Scheduler) updated(a app.App, o app.RolloutOptions) func(app.App) (app.
 		if err != nil {
 			return now, app.Change{}, err
 		}
-		a.Rollout, a.Stopped, a.Held, a.CreatedAt = now.Rollout, now.Stopped, now.Held, now.CreatedAt
+		a.Rollout, a.Stopped, a.CreatedAt = now.Rollout, now.Stopped, now.CreatedAt
 		if a.Digest == "" && a.Image == now.Image {
 			a.Digest = now.Digest
 		}
@@ -140,8 +140,8 @@ func sameContainer(a, b app.App) bool { return reflect.DeepEqual(container(a), c
 // container returns a without what can change under a running container.
 func container(a app.App) app.App {
 	a.Instances, a.Routes, a.TCPRoutes, a.NoRoutes, a.Stopped, a.Rollout, a.Revision, a.CreatedAt = 0, nil, nil, false, false, nil, 0, time.Time{}
-	a.StopGrace, a.Set, a.Held = 0, "", ""
-	a.Command, a.Args, a.Ports = slices.Concat(a.Command), slices.Concat(a.Args), slices.Concat(a.Ports) // nil when empty
+	a.StopGrace, a.Set = 0, ""
+	a.Command, a.Args, a.Ports, a.Volumes = slices.Concat(a.Command), slices.Concat(a.Args), slices.Concat(a.Ports), slices.Concat(a.Volumes) // nil when empty
 	if len(a.Env) == 0 {
 		a.Env = nil
 	}
@@ -329,9 +329,10 @@ func (s *Scheduler) turned(t Turn) app.App {
 	return a
 }
 
-// Remove deletes an app; its instances are stopped afterwards. It is
+// Remove deletes an app, and its volumes if that is wanted; its instances are
+// stopped afterwards. It is
 // app.ErrNotFound when there is none of that name.
-func (s *Scheduler) Remove(ctx context.Context, name string) error {
+func (s *Scheduler) Remove(ctx context.Context, name string, volumes bool) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if _, ok := s.app(name); !ok {
@@ -342,11 +343,19 @@ func (s *Scheduler) Remove(ctx context.Context, name string) error {
 	for p := range s.placementsOf(name) {
 		c.DeletePlacements = append(c.DeletePlacements, p.ID)
 	}
+	if volumes {
+		c.PutVolumes = removing(s.volumesOf(name))
+	}
 	s.mu.Unlock()
 	if err := s.commit(c); err != nil {
 		return err
 	}
 	s.tell(ctx, app.AppRemoved, name, "its %d instances stop", len(c.DeletePlacements))
+	for _, v := range c.PutVolumes {
+		e := volumeEvent(app.VolumeRemoved, v.VolumeKey, v.Cell, "volume %s is deleted from cell %s", v.VolumeKey, v.Cell)
+		e.Actor = app.ActorOf(ctx)
+		s.cfg.Emit(e)
+	}
 	s.plan()
 	return nil
 }

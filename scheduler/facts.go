@@ -48,6 +48,10 @@ func (s *Scheduler) refresh(cells []app.Cell, now time.Time) ([]app.Cell, []Task
 		s.planner.SetImages(images)
 		s.book.images = false
 	}
+	if s.book.volumes {
+		s.planner.SetVolumes(s.homes())
+		s.book.volumes = false
+	}
 	tasks, attempts := s.taskFacts(now)
 	for cell := range s.book.leaving {
 		s.planner.SetLeaving(cell, s.leavingOn(cell, attempts))
@@ -142,6 +146,7 @@ func (s *Scheduler) meet(cells []app.Cell) {
 		if c.State == app.CellDead && before[id].State != app.CellDead {
 			s.hear(s.reports[id], app.Report{Cell: id})
 			delete(s.reports, id)
+			s.book.heard = s.book.heard || len(s.volumes) > 0
 			delete(s.discard, id)
 		}
 		if before[id].State != c.State {
@@ -171,7 +176,7 @@ func (s *Scheduler) met(cells []app.Cell) bool {
 // sameCell compares what others can see of a cell.
 func sameCell(a, b app.Cell) bool {
 	return a.State == b.State && a.Capacity == b.Capacity && a.Address == b.Address && a.Zone == b.Zone &&
-		a.Version == b.Version && maps.Equal(a.Labels, b.Labels)
+		a.Version == b.Version && a.Trusting == b.Trusting && maps.Equal(a.Labels, b.Labels)
 }
 
 // withAbsent adds the cells that something is placed on and are not there. One that

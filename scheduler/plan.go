@@ -19,6 +19,7 @@ type Facts struct {
 	Cells     []app.Cell
 	Orders    map[string]app.CellOrder // by cell; only of draining ones
 	Images    map[string][]string      // by cell: names of images that it has; may be incomplete
+	Volumes   map[app.VolumeKey]string // the cells of named volumes that instances or tasks have had
 	Options
 }
 
@@ -104,6 +105,11 @@ type Turn struct {
 // healthy is taken away before its successor serves, except by the strategy
 // Recreate.
 //
+// An instance whose named volume is on a cell can't be elsewhere. Its placement
+// there stays though the cell is dead, so that it goes on when the cell comes back;
+// and two of an index never have a volume at the same time: one that is not good
+// is stopped when its successor has room, in the same plan.
+//
 // Of the alive cells with room that the app's rules admit it takes the zone
 // with the fewest instances of the app, then the cell with the fewest, then the
 // one with the most preferred labels, then the least loaded (mean of memory,
@@ -123,6 +129,7 @@ func newPlannerOf(facts Facts) *Planner {
 	p := NewPlanner(facts.Options, facts.Revisions)
 	p.SetCells(facts.Cells, facts.Orders)
 	p.SetImages(facts.Images)
+	p.SetVolumes(facts.Volumes)
 	leaving := map[string]app.Resources{}
 	for _, l := range facts.Leaving {
 		r := leaving[l.Cell]

@@ -21,6 +21,8 @@ type world struct {
 	tasks  []scheduler.Task
 	round  int
 
+	volumes map[app.VolumeKey]string
+
 	options scheduler.Options
 	planner *scheduler.Planner // is told only what has changed
 	told    map[string]string
@@ -43,7 +45,7 @@ func TestPlanHolds(t *testing.T) {
 }
 
 func holds(t *testing.T, seed uint64, o scheduler.Options) {
-	w := &world{r: rand.New(rand.NewPCG(seed, 0)), options: o, told: map[string]string{}, specs: map[app.RevisionKey]*app.App{}}
+	w := &world{r: rand.New(rand.NewPCG(seed, 0)), options: o, told: map[string]string{}, volumes: map[app.VolumeKey]string{}, specs: map[app.RevisionKey]*app.App{}}
 	w.planner = scheduler.NewPlanner(o, w.specs)
 	for i := range 12 {
 		c := in(cell(fmt.Sprintf("c%02d", i), 256+w.r.IntN(2048)), fmt.Sprint("z", i%3))
@@ -80,11 +82,12 @@ func (w *world) settle(t *testing.T) {
 func (w *world) plan(t *testing.T) scheduler.Decision {
 	t.Helper()
 	f := facts(w.apps, w.placed, w.cells)
-	f.Tasks, f.Options = w.tasks, w.options
+	f.Tasks, f.Options, f.Volumes = w.tasks, w.options, w.volumes
 	d := scheduler.Plan(f)
 	clear(w.specs)
 	maps.Copy(w.specs, f.Revisions)
 	w.planner.SetCells(w.cells, nil)
+	w.planner.SetVolumes(w.volumes)
 	now := map[string]string{}
 	for _, p := range w.placed {
 		now[p.App] = ""
@@ -129,7 +132,7 @@ func (w *world) disturb() {
 	switch w.r.IntN(6) {
 	case 0:
 		w.apps = append(w.apps, app.App{Name: fmt.Sprint("app", w.round), Revision: 1, Instances: w.r.IntN(6), MemoryMB: w.r.IntN(300), DiskMB: w.r.IntN(100),
-			CPUMilli: w.r.IntN(1000), Rules: w.rules()})
+			CPUMilli: w.r.IntN(1000), Rules: w.rules(), Volumes: w.someVolumes()})
 	case 1:
 		if a := w.any(); a != nil {
 			a.Instances = w.r.IntN(8)
@@ -163,6 +166,14 @@ func (w *world) disturb() {
 	for i := range w.placed {
 		w.progress(&w.placed[i])
 	}
+}
+
+// someVolumes returns the volumes of some apps.
+func (w *world) someVolumes() []app.Volume {
+	if w.r.IntN(3) > 0 {
+		return nil
+	}
+	return []app.Volume{{Source: "data", Path: "/data"}, {Source: "log", Path: "/log"}}[:1+w.r.IntN(2)]
 }
 
 // rules returns what some apps want of their cells.
@@ -216,6 +227,11 @@ func (w *world) apply(d scheduler.Decision) {
 	for _, p := range d.Start {
 		p.ID, p.At = fmt.Sprint(w.round, p.App, p.Index), time.Unix(int64(w.round), 0)
 		w.placed = append(w.placed, scheduler.Placed{Placement: p, Starting: true, Busy: true})
+		for _, v := range w.app(p.App).Volumes {
+			if key := (app.VolumeKey{App: p.App, Name: v.Source, Index: p.Index}); w.volumes[key] == "" {
+				w.volumes[key] = p.Cell
+			}
+		}
 	}
 	for _, p := range d.Tasks {
 		i := slices.IndexFunc(w.tasks, func(t scheduler.Task) bool { return t.Name == p.Name })
@@ -244,6 +260,9 @@ func (w *world) checkNothingHealthyIsTaken(t *testing.T, d scheduler.Decision) {
 		}
 		if r := a.Rollout; r != nil && r.Strategy == app.Recreate && p.Revision != a.Revision {
 			continue
+		}
+		if len(a.Volumes) > 0 && (p.Replace || p.Revision != a.Revision || a.Rollout != nil) {
+			continue // its successor needs the volume
 		}
 		if !slices.ContainsFunc(w.placed, func(q scheduler.Placed) bool {
 			return q.App == p.App && q.Index == p.Index && q.Health == scheduler.Healthy && !slices.Contains(gone, q.Placement)
@@ -280,6 +299,7 @@ func (w *world) checkRoom(t *testing.T) {
 				take(a, p.Starting)
 				w.checkRules(t, p, a.Rules, c)
 				on[p.App]++
+				w.checkVolumes(t, p, a)
 			}
 		}
 		for _, task := range w.tasks {
@@ -297,6 +317,19 @@ func (w *world) checkRoom(t *testing.T) {
 	}
 	if most := w.options.MaxStarts; most > 0 && all > most {
 		t.Fatalf("round %d: %d are starting", w.round, all)
+	}
+}
+
+// checkVolumes: an instance is where its volumes are, and has them alone.
+func (w *world) checkVolumes(t *testing.T, p scheduler.Placed, a *app.App) {
+	t.Helper()
+	for _, v := range a.Volumes {
+		if at := w.volumes[app.VolumeKey{App: p.App, Name: v.Source, Index: p.Index}]; at != p.Cell {
+			t.Fatalf("round %d: %s/%d is on %s, its volume on %s", w.round, p.App, p.Index, p.Cell, at)
+		}
+		if slices.ContainsFunc(w.placed, func(q scheduler.Placed) bool { return q.App == p.App && q.Index == p.Index && q.ID != p.ID }) {
+			t.Fatalf("round %d: there are two of %s/%d, which has a volume", w.round, p.App, p.Index)
+		}
 	}
 }
 

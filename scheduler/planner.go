@@ -17,6 +17,7 @@ type Planner struct {
 	orders    map[string]app.CellOrder
 	images    map[string][]string
 	leaving   map[string]app.Resources // by cell
+	volumes   map[app.VolumeKey]string // by volume: its cell
 	groups    map[string]*group
 	avoiders  map[string]map[string]bool // by app: the apps that avoid it
 	restless  map[string]*group          // that a plan must look at
@@ -41,6 +42,8 @@ type wish struct {
 	index int
 	old   *host // where the instance is whose place it takes
 	from  *host // the draining cell it shall leave, if that is the only reason
+
+	before *Placed // has a volume of it, and must have stopped first
 }
 
 // A group is an app with its placements.
@@ -170,7 +173,7 @@ func (p *Planner) SetCells(cells []app.Cell, orders map[string]app.CellOrder) {
 // news reports whether a cell is not as the fleet has it.
 func (p *Planner) news(c app.Cell) bool {
 	h := p.fleet.byID[c.ID]
-	return h == nil || h.State != c.State || h.Draining != c.Draining || h.Zone != c.Zone || h.Capacity != c.Capacity || !maps.Equal(h.Labels, c.Labels)
+	return h == nil || h.State != c.State || h.Draining != c.Draining || h.Zone != c.Zone || h.Capacity != c.Capacity || h.Trusting != c.Trusting || !maps.Equal(h.Labels, c.Labels)
 }
 
 // SetImages says which images each cell has.
@@ -251,22 +254,35 @@ func (p *Planner) enter(g *group, spec *app.App) {
 }
 
 func (p *Planner) placeOne(w wish) {
-	h := (*host)(nil)
-	if !p.fleet.braked() {
-		h = p.fleet.best(w.old)
-	}
+	h, r := p.choose(w)
 	if h == nil {
-		r := p.why(w.spec)
 		p.d.Refused = append(p.d.Refused, Refusal{App: w.spec.Name, Index: w.index, Waits: r.waits, Reason: r.reason})
 		return
 	}
-	p.fleet.try(booking{h: h, need: needs(w.spec), starts: true})
+	if w.before != nil && !p.yields(w) {
+		return
+	}
+	p.fleet.try(booking{h: h, need: p.more(w, h), starts: true})
 	p.fleet.take(h)
 	if cap(w.group.added) == 0 {
 		w.group.added = make([]*host, 0, w.group.app.Wanted())
 	}
 	w.group.added = append(w.group.added, h)
 	p.d.Start = append(p.d.Start, app.Placement{App: w.spec.Name, Index: w.index, Cell: h.ID, Revision: w.spec.Revision})
+}
+
+// choose returns the cell to take, or why there is none.
+func (p *Planner) choose(w wish) (*host, refusal) {
+	if p.fleet.braked() {
+		return nil, p.why(w.spec)
+	}
+	if home, bound := p.home(w.spec, w.index); bound {
+		return p.atHome(w, home)
+	}
+	if h := p.fleet.best(w.old); h != nil {
+		return h, refusal{}
+	}
+	return nil, p.why(w.spec)
 }
 
 // rank returns wishes by importance: the first of every app, then the others,

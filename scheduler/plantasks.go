@@ -38,12 +38,8 @@ func (p *Planner) placeTasks(tasks []*Task) {
 }
 
 func (p *Planner) placeTask(t *Task) {
-	h := (*host)(nil)
-	if !p.fleet.braked() {
-		h = p.fleet.best(nil)
-	}
+	h, r := p.choose(wish{spec: t.Spec})
 	if h == nil {
-		r := p.why(t.Spec)
 		p.d.Refused = append(p.d.Refused, Refusal{Task: t.Name, Waits: r.waits, Reason: r.reason})
 		return
 	}

@@ -19,7 +19,7 @@ const slack = whole / 50
 // are not spread as they would be if they were placed now; then, unless cells
 // are to be packed, from the fullest cells to the emptiest, until no move makes
 // a difference of more than 2 %. It moves only healthy instances of apps that
-// aren't changing, and at most so many; 0 is any number.
+// aren't changing and have no volumes on a cell, and at most so many; 0 is any number.
 func Rebalance(facts Facts, most int) []app.Move {
 	p := newPlannerOf(facts)
 	p.bookTasks(facts.Tasks)
@@ -55,7 +55,7 @@ type balancer struct {
 // consider adds the app's instances that may move: one healthy one for each
 // index, in an app that isn't changing.
 func (b *balancer) consider(g *group) {
-	if g.app == nil || g.app.Rollout != nil && !ended(g.app.Rollout) || len(g.placed) != g.app.Wanted() {
+	if g.app == nil || len(g.app.NamedVolumes()) > 0 || g.app.Rollout != nil && !ended(g.app.Rollout) || len(g.placed) != g.app.Wanted() {
 		return
 	}
 	for i := range g.placed {
@@ -98,7 +98,7 @@ func (b *balancer) better(g *group, x *Placed) (to *host, why string) {
 	if to.zone == from.zone {
 		zoneThere = zoneHere
 	}
-	switch lack := spec.Rules.Lacking(from.Cell); {
+	switch lack := spec.Lacking(from.Cell); {
 	case lack != "":
 		return to, from.ID + " lacks " + lack
 	case c.barred[from.at] > 0:

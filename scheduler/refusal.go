@@ -16,12 +16,12 @@ func (p *Planner) why(spec *app.App) refusal {
 		return refusal{true, fmt.Sprintf("waits for its turn: %s starting, and no more may at the same time", count(p.fleet.starting, "instance is", "instances are"))}
 	}
 	key := refusalKey{need: needs(spec)}
-	if spec.Rules.Any() {
+	if spec.Rules.Any() || spec.Privileged {
 		key.spec = spec
 	}
 	r, known := p.reasons[key]
 	if !known {
-		s := p.fleet.survey(spec)
+		s := p.fleet.survey(spec, p.fleet.cells)
 		r = refusal{s.waits(), s.String()}
 		p.reasons[key] = r
 	}
@@ -51,9 +51,9 @@ type survey struct {
 	limit int
 }
 
-func (f *fleet) survey(spec *app.App) *survey {
-	s := &survey{need: needs(spec), cells: len(f.cells), out: map[string]int{}, limit: f.MaxStartsPerCell}
-	for _, h := range f.cells {
+func (f *fleet) survey(spec *app.App, cells []*host) *survey {
+	s := &survey{need: needs(spec), cells: len(cells), out: map[string]int{}, limit: f.MaxStartsPerCell}
+	for _, h := range cells {
 		why := ""
 		switch {
 		case h.State == app.CellSuspect:
@@ -67,9 +67,13 @@ func (f *fleet) survey(spec *app.App) *survey {
 		case f.count[h.at] > 0 && spec.Rules.OnePerCell:
 			why = "runs one of its instances already|run one of its instances already"
 		default:
-			if lack := spec.Rules.Lacking(h.Cell); strings.HasPrefix(lack, "zone") {
+			switch lack := spec.Lacking(h.Cell); {
+			case lack == "":
+			case lack == app.LacksTrust:
+				why = "does not allow privileged apps|do not allow privileged apps"
+			case strings.HasPrefix(lack, "zone"):
 				why = "is not in " + lack + "|are not in " + lack
-			} else if lack != "" {
+			default:
 				why = "lacks " + lack + "|lack " + lack
 			}
 		}

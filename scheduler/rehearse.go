@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +99,7 @@ func (s *Scheduler) leavings(now time.Time) (all []Leaving) {
 func play(f Facts, a app.App, goOn func() bool) app.Rehearsal {
 	r := app.Rehearsal{App: a, Stop: []app.Place{}, Start: []app.Place{}, Refused: []app.Refused{}}
 	before := map[string]app.Placement{}
-	f.Placed = slices.Clone(f.Placed)
+	f.Placed, f.Volumes = slices.Clone(f.Placed), maps.Clone(f.Volumes)
 	for i := range f.Placed {
 		p := &f.Placed[i]
 		if p.Starting { // it comes up, too
@@ -170,6 +171,7 @@ func (f *Facts) apply(d Decision, round int) bool {
 	for i, p := range d.Start {
 		p.ID = fmt.Sprintf("new-%d-%d", round, i)
 		f.Placed = append(f.Placed, Placed{Placement: p, Health: Healthy})
+		f.makeVolumes(p)
 	}
 	for _, p := range d.Tasks {
 		i := slices.IndexFunc(f.Tasks, func(t Task) bool { return t.Name == p.Name })

@@ -75,14 +75,14 @@ type Scheduler struct {
 	refused    map[slot]refusal
 	book       book
 	tasks      taskBook
-	features   []app.Feature // by name
 	balance    balance
-	reports    map[string]app.Report      // by cell, instances in order
-	discard    map[string]map[string]bool // strays to be stopped, by cell and ID
-	seen       map[string]app.Cell        // last heard of, also when gone
-	revision   uint64                     // of Work
-	changed    chan struct{}              // closed at the next change
-	work       map[string]chan struct{}   // by cell; closed at the next change of its work
+	volumes    map[string]app.StoredVolume // by ID
+	reports    map[string]app.Report       // by cell, instances in order
+	discard    map[string]map[string]bool  // strays to be stopped, by cell and ID
+	seen       map[string]app.Cell         // last heard of, also when gone
+	revision   uint64                      // of Work
+	changed    chan struct{}               // closed at the next change
+	work       map[string]chan struct{}    // by cell; closed at the next change of its work
 
 	told   map[string]refusedApp // by app
 	teller teller
@@ -118,12 +118,12 @@ func New(cfg Config) (*Scheduler, error) {
 		apps: map[string]app.App{}, revisions: map[app.RevisionKey]app.Revision{}, specs: map[app.RevisionKey]*app.App{},
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
 		refused: map[slot]refusal{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
-		seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
-		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}}, features: app.Features(),
+		volumes: map[string]app.StoredVolume{}, seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
+		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}},
 	}
 	s.planner = NewPlanner(cfg.Choose, s.specs)
 	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders,
-		PutTasks: desired.Tasks, PutSchedules: desired.Schedules, PutFeatures: desired.Features})
+		PutTasks: desired.Tasks, PutSchedules: desired.Schedules, PutVolumes: desired.Volumes})
 	return s, nil
 }
 
@@ -194,10 +194,14 @@ func (s *Scheduler) round(cells []app.Cell) error {
 	if err := s.settleTasks(cells, time.Now()); err != nil {
 		return err
 	}
+	if err := s.settleVolumes(); err != nil {
+		return err
+	}
 	now, tasks := s.refresh(cells, time.Now())
 	d := s.planner.Plan(tasks)
 	var c app.Change
 	placed := s.placeTasks(&c, d.Tasks, time.Now())
+	placed = append(placed, s.makeAllVolumes(&c, d.Start)...)
 	for _, p := range d.Stop {
 		c.DeletePlacements = append(c.DeletePlacements, p.ID)
 		s.cfg.Log.Info("instance no longer placed", "app", p.App, "instance", p.Index, "cell", p.Cell)
@@ -229,7 +233,6 @@ func (s *Scheduler) commit(c app.Change) error {
 	if c.Empty() {
 		return nil
 	}
-	s.hold(c)
 	if err := s.cfg.Store.Commit(c); err != nil {
 		return err
 	}
@@ -265,13 +268,13 @@ func (s *Scheduler) adopt(c app.Change) {
 	}
 	s.adoptPlacements(c)
 	s.adoptTasks(c)
+	s.adoptVolumes(c)
 	for _, cell := range c.DeleteOrders {
 		delete(s.orders, cell)
 	}
 	for _, o := range c.PutOrders {
 		s.orders[o.Cell] = o
 	}
-	s.features = putFeatures(s.features, c.PutFeatures)
 	s.revision++
 	s.announce()
 }

@@ -131,7 +131,7 @@ func TestLifeOfAnApp(t *testing.T) {
 	}
 
 	obey(t, s, "a")
-	if err := s.Remove(ctx, "web"); err != nil {
+	if err := s.Remove(ctx, "web", false); err != nil {
 		t.Fatal(err)
 	}
 	if x, err := s.Status("web"); err != nil || len(x.Instances) != 2 || !x.Instances[0].Stopping {
@@ -141,7 +141,7 @@ func TestLifeOfAnApp(t *testing.T) {
 	if _, err := s.Status("web"); !errors.Is(err, app.ErrNotFound) {
 		t.Errorf("all stopped: %v, want ErrNotFound", err)
 	}
-	for what, err := range map[string]error{"remove": s.Remove(ctx, "web"), "scale": second(s.Scale(ctx, "web", 1))} {
+	for what, err := range map[string]error{"remove": s.Remove(ctx, "web", false), "scale": second(s.Scale(ctx, "web", 1))} {
 		if !errors.Is(err, app.ErrNotFound) {
 			t.Errorf("%s of nothing: %v, want ErrNotFound", what, err)
 		}

@@ -33,8 +33,9 @@ func (p *Planner) settle(g *group) {
 			continue
 		}
 		p.lack(g, next, index)
-		next = index + 1
-		p.settleSlot(g, index, all)
+		if next = index + 1; len(all) > 0 {
+			p.settleSlot(g, index, all)
+		}
 	}
 	p.lack(g, next, wanted)
 	if g.recreating() && g.stale { // its old instances go first
@@ -47,21 +48,26 @@ func (p *Planner) settle(g *group) {
 }
 
 // slots goes through the indices that have placements on cells that are there,
-// and drops the other placements. What it yields is good until the next one.
+// and drops the other placements, but for those that wait for their volume's cell:
+// of these it yields the index alone. What it yields is good until the next one.
 func (p *Planner) slots(g *group) iter.Seq2[int, []*Placed] {
 	return func(yield func(int, []*Placed) bool) {
 		for i := 0; i < len(g.placed); {
 			index := g.placed[i].Index
 			p.live = p.live[:0]
+			held := false
 			for ; i < len(g.placed) && g.placed[i].Index == index; i++ {
-				if g.hosts[i] != nil {
+				switch {
+				case g.hosts[i] != nil:
 					p.live = append(p.live, &g.placed[i])
-				} else {
+				case p.holds(g, &g.placed[i]):
+					held = true
+				default:
 					g.calm = false
 					p.d.Stop = append(p.d.Stop, g.placed[i].Placement)
 				}
 			}
-			if len(p.live) > 0 && !yield(index, p.live) {
+			if (held || len(p.live) > 0) && !yield(index, p.live) {
 				return
 			}
 		}
@@ -118,6 +124,7 @@ func (p *Planner) settleSlot(g *group, index int, all []*Placed) {
 			p.drop(g, olds)
 		} else {
 			p.wait(g, spec, olds)
+			g.moving += toInt(len(olds) == 0 && g.succeeds(keep, spec))
 		}
 	case g.recreating() && olds[0].Revision != spec.Revision:
 		p.drop(g, olds)
@@ -127,6 +134,9 @@ func (p *Planner) settleSlot(g *group, index int, all []*Placed) {
 		w := wish{group: g, spec: spec, index: index, old: p.fleet.byID[keep.Cell]}
 		if keep.Revision == spec.Revision && !keep.Replace {
 			w.from = w.old
+		}
+		if shares(p.spec(g, keep.Revision), spec) {
+			w.before = keep
 		}
 		g.calm = false
 		p.replaced = append(p.replaced, w)

@@ -71,7 +71,7 @@ func (s *Scheduler) announceTask(t app.Task) {
 	}
 }
 
-// needed returns the cells that something is placed on. The caller holds s.mu.
+// needed returns the cells that something is placed on, or has a volume on. The caller holds s.mu.
 func (s *Scheduler) needed() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for cell := range s.book.onCell {
@@ -82,6 +82,11 @@ func (s *Scheduler) needed() iter.Seq[string] {
 		for name := range s.tasks.live {
 			t := s.tasks.all[name]
 			if cur := t.Current(); cur != nil && !yield(cur.Cell) {
+				return
+			}
+		}
+		for _, v := range s.volumes {
+			if !v.Removing && !yield(v.Cell) {
 				return
 			}
 		}
@@ -200,6 +205,7 @@ func (s *Scheduler) placeTasks(c *app.Change, placed []TaskPlacement, now time.T
 	for _, p := range placed {
 		t := placeTask(s.tasks.all[p.Name], p.Cell, now.UTC())
 		c.PutTasks = append(c.PutTasks, t)
+		events = append(events, s.makeVolumes(c, &t.Spec, 0, p.Cell)...)
 		events = append(events, taskEvent(app.TaskPlaced, t, fmt.Sprintf("attempt %d of %d goes to cell %s", len(t.Attempts), t.Retries+1, p.Cell)))
 	}
 	return events
@@ -220,7 +226,7 @@ func (s *Scheduler) taskOrders(cell string) []app.Assignment {
 	for name := range s.tasks.live {
 		t := s.tasks.all[name]
 		if cur := t.Current(); cur != nil && cur.Cell == cell {
-			all = append(all, app.Assignment{ID: cur.ID, App: t.Spec,
+			all = append(all, app.Assignment{ID: cur.ID, App: t.Spec, Volumes: s.assigned(&t.Spec, 0),
 				Task: &app.TaskOrder{TaskOptions: t.TaskOptions, Started: !cur.StartedAt.IsZero()}})
 		}
 	}

@@ -66,6 +66,9 @@ func (s *Scheduler) instances(name string) []app.Instance {
 		if !ok {
 			in = app.Instance{ID: p.ID, App: p.App, Index: p.Index, Revision: p.Revision, Cell: p.Cell, State: app.Claimed, Since: p.At}
 		}
+		if why := s.refused[slot{p.App, p.Index}]; !ok && why.reason != "" && s.away(p.Cell) {
+			continue // it waits for its volume's cell, and withUnclaimed says so
+		}
 		_, in.Draining = s.retired[p.ID]
 		if r := s.refused[slot{p.App, p.Index}]; r.reason != "" && in.State == app.Running {
 			in.Reason, in.Cause = "waits for room to move to: "+r.reason, r.cause()
@@ -192,11 +195,11 @@ func (s *Scheduler) Work(cell string) (app.Work, error) {
 	defer s.mu.Unlock()
 	w := app.Work{Store: s.cfg.Store.ID(), Revision: s.revision, Domain: s.cfg.Domain, Assigned: []app.Assignment{},
 		Tasks:   s.taskOrders(cell),
-		Discard: slices.Sorted(maps.Keys(s.discard[cell]))}
+		Discard: slices.Sorted(maps.Keys(s.discard[cell])), DropVolumes: s.dropped(cell)}
 	for p := range s.placementsOn(cell) {
 		a := s.specOf(p)
 		a.Rollout = nil // it changes often, and is no concern of the cell's
-		w.Assigned = append(w.Assigned, app.Assignment{ID: p.ID, Index: p.Index, App: a})
+		w.Assigned = append(w.Assigned, app.Assignment{ID: p.ID, Index: p.Index, App: a, Volumes: s.assigned(&a, p.Index)})
 	}
 	slices.SortFunc(w.Assigned, func(a, b app.Assignment) int {
 		return cmp.Or(strings.Compare(a.App.Name, b.App.Name), cmp.Compare(a.Index, b.Index), strings.Compare(a.ID, b.ID))

@@ -1,6 +1,6 @@
 // Package store keeps what must survive the brain: apps with their revisions,
-// placements, what people ordered of cells, tasks, schedules and features, in one
-// bbolt file. A Commit that returned without error is on disk. The package decides
+// placements, what people ordered of cells, tasks, schedules and where volumes
+// are, in one bbolt file. A Commit that returned without error is on disk. The package decides
 // nothing and keeps nothing in memory; it is safe for concurrent use.
 package store
 
@@ -34,7 +34,7 @@ var (
 	bucketOrders     = []byte("orders")     // CellOrder.Cell → JSON of CellOrder
 	bucketTasks      = []byte("tasks")      // Task.Name → JSON of Task
 	bucketSchedules  = []byte("schedules")  // Schedule.Name → JSON of Schedule
-	bucketFeatures   = []byte("features")   // Feature.Name → JSON of Feature; those that somebody changed
+	bucketVolumes    = []byte("volumes")    // StoredVolume.ID → JSON of StoredVolume
 
 	keySchema = []byte("schema")
 	keyID     = []byte("id")
@@ -69,7 +69,7 @@ func Open(path string) (*Store, error) {
 
 // prepare makes what a new file lacks and refuses a file of another schema.
 func (s *Store) prepare(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders, bucketTasks, bucketSchedules, bucketFeatures} {
+	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders, bucketTasks, bucketSchedules, bucketVolumes} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -94,13 +94,15 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) ID() string { return s.id }
 
 // Load returns all there is: apps by name, placements by ID, revisions by app
-// and number, orders by cell, tasks and schedules by name. The caller owns it.
+// and number, orders by cell, tasks and schedules by name, volumes by ID. The
+// caller owns it.
 func (s *Store) Load() (app.Desired, error) {
 	var st app.Desired
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		return errors.Join(each(tx, bucketApps, &st.Apps), each(tx, bucketPlacements, &st.Placements),
 			each(tx, bucketRevisions, &st.Revisions), each(tx, bucketOrders, &st.Orders),
-			each(tx, bucketTasks, &st.Tasks), each(tx, bucketSchedules, &st.Schedules), each(tx, bucketFeatures, &st.Features))
+			each(tx, bucketTasks, &st.Tasks), each(tx, bucketSchedules, &st.Schedules),
+			each(tx, bucketVolumes, &st.Volumes))
 	})
 	if err != nil {
 		return app.Desired{}, fmt.Errorf("read store: %w", err)
@@ -136,7 +138,8 @@ func (s *Store) Commit(c app.Change) error {
 			deleteAll(tx, bucketTasks, c.DeleteTasks),
 			putAll(tx, bucketSchedules, c.PutSchedules, func(s app.Schedule) string { return s.Name }),
 			deleteAll(tx, bucketSchedules, c.DeleteSchedules),
-			putAll(tx, bucketFeatures, c.PutFeatures, func(f app.Feature) string { return f.Name }),
+			putAll(tx, bucketVolumes, c.PutVolumes, func(v app.StoredVolume) string { return v.ID }),
+			deleteAll(tx, bucketVolumes, c.DeleteVolumes),
 		)
 	})
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

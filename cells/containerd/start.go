@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
@@ -69,7 +70,7 @@ func (r *Runtime) Start(ctx context.Context, s cells.Spec) (err error) {
 		return err
 	}
 	p.done("runc")
-	if err := handOverOutput(task.Pid(), base, u); err != nil {
+	if err := handOverOutput(task.Pid(), hostBase(s, base), u); err != nil {
 		return fmt.Errorf("start %s: %w", s.GUID, err)
 	}
 	if r.cfg.Network != nil {
@@ -92,10 +93,20 @@ type inDoubt struct{ error }
 func (e inDoubt) Unwrap() error        { return e.error }
 func (e inDoubt) Is(target error) bool { return target == cells.ErrInDoubt }
 
+// hostBase returns the host ID of a container's root. A privileged one has a range
+// of IDs like the others, and makes no use of it.
+func hostBase(s cells.Spec, ids uint32) uint32 {
+	if s.Privileged {
+		return 0
+	}
+	return ids
+}
+
 // create makes all that must be there before the container's process: its
 // record, which keeps the snapshot from the garbage collector, its snapshot and
 // its files.
-func (r *Runtime) create(ctx context.Context, s cells.Spec, img *image, u *user.ExecUser, base uint32) (client.Container, error) {
+func (r *Runtime) create(ctx context.Context, s cells.Spec, img *image, u *user.ExecUser, ids uint32) (client.Container, error) {
+	base := hostBase(s, ids)
 	if err := r.etcFiles(s, base); err != nil {
 		return nil, err
 	}
@@ -103,7 +114,14 @@ func (r *Runtime) create(ctx context.Context, s cells.Spec, img *image, u *user.
 	if err != nil {
 		return nil, err
 	}
-	record, err := r.record(s, r.spec(s, img, u, base, vols), base)
+	spec, err := r.spec(s, img, u, base, vols)
+	if err == nil && len(s.Mounts) > 0 {
+		err = r.addMounts(ctx, spec, s, img, base)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe container %s: %w", s.GUID, err)
+	}
+	record, err := r.record(s, spec, ids)
 	if err != nil {
 		return nil, fmt.Errorf("describe container %s: %w", s.GUID, err)
 	}
@@ -116,21 +134,24 @@ func (r *Runtime) create(ctx context.Context, s cells.Spec, img *image, u *user.
 	return r.client.LoadContainer(ctx, s.GUID)
 }
 
-func (r *Runtime) record(s cells.Spec, spec *specs.Spec, base uint32) (containers.Container, error) {
+func (r *Runtime) record(s cells.Spec, spec *specs.Spec, ids uint32) (containers.Container, error) {
 	lease, err1 := json.Marshal(s.Lease)
 	specAny, err2 := typeurl.MarshalAny(spec)
 	opts, err3 := typeurl.MarshalAny(&options.Options{
 		BinaryName: filepath.Join(r.cfg.Bin, runcName),
 		Root:       filepath.Join(r.cfg.State, "runc"),
-		IoUid:      base,
-		IoGid:      base,
+		IoUid:      hostBase(s, ids),
+		IoGid:      hostBase(s, ids),
+		// The kernel lets a user have 200 keyrings, and all instances of an app are
+		// of one user.
+		NoNewKeyring: !s.Privileged, // which could read ours
 	})
 	return containers.Container{
 		ID: s.GUID,
 		Labels: map[string]string{
 			labelApp:     s.App,
 			labelIndex:   strconv.Itoa(s.Index),
-			labelIDBase:  strconv.FormatUint(uint64(base), 10),
+			labelIDBase:  strconv.FormatUint(uint64(ids), 10),
 			labelLease:   string(lease),
 			labelStarted: time.Now().UTC().Format(time.RFC3339Nano),
 		},
@@ -147,6 +168,9 @@ func (r *Runtime) record(s cells.Spec, spec *specs.Spec, base uint32) (container
 func (r *Runtime) snapshot(ctx context.Context, guid string, img *image, base uint32) error {
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: base, Size: rangeSize}}
 	opt := client.WithUserNSRemapperLabels(ids, ids)
+	if base == 0 {
+		opt = func(*snapshots.Info) error { return nil } // as they are
+	}
 	if r.snapshotter == overlayfs {
 		_, err := r.client.SnapshotService(r.snapshotter).Prepare(ctx, guid, img.parent, opt)
 		return err

@@ -10,7 +10,9 @@ import (
 
 // supported returns the paths of all that conversion understands or names.
 func supported() []tree.Path {
-	paths := []tree.Path{"name", "version"}
+	paths := []tree.Path{
+		"name", "version", "volumes", "volumes.*", "volumes.*.name", "volumes.*.external", "volumes.*.driver", "volumes.*.driver_opts", "volumes.*.driver_opts.*",
+	}
 	for _, p := range strings.Fields(`
 		image build build.* build.*.* build.*.*.* build.*.*.*.* command command.[] entrypoint entrypoint.[]
 		environment environment.* environment.[] env_file env_file.[] env_file.[].path env_file.[].required env_file.[].format
@@ -20,7 +22,7 @@ func supported() []tree.Path {
 		healthcheck.start_period healthcheck.start_interval healthcheck.disable
 		deploy.replicas deploy.resources.limits.memory mem_limit scale cpu_shares
 		depends_on depends_on.* depends_on.*.condition depends_on.*.required
-		working_dir user stop_grace_period profiles profiles.[]
+		working_dir user privileged stop_grace_period profiles profiles.[]
 		extends extends.file extends.service`) {
 		paths = append(paths, tree.Path("services.*."+p))
 	}
@@ -58,7 +60,7 @@ func harmless(f loader.UnsupportedAttribute) (why string, ok bool) {
 	}
 	if top := f.Path.Parts()[0]; top == "networks" {
 		return "all apps are on the same network", true
-	} else if top == "volumes" || top == "secrets" || top == "configs" {
+	} else if top == "secrets" || top == "configs" {
 		return "it counts only where a service uses it", true
 	}
 	return "", false

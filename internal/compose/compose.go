@@ -66,7 +66,7 @@ func Load(ctx context.Context, dir string, files []File, env map[string]string) 
 	out := Project{Name: setName(project.Name)}
 	r.notes(&out, project)
 	for _, name := range order(project.Services) {
-		c := conversion{service: project.Services[name], out: &out}
+		c := conversion{service: project.Services[name], project: project, out: &out}
 		out.Specs = append(out.Specs, c.spec())
 	}
 	slices.Sort(out.Unsupported)

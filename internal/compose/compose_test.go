@@ -53,6 +53,7 @@ services:
     image: postgres:17
     entrypoint: docker-entrypoint.sh postgres
     env_file: db.env
+    volumes: ["data:/var/lib/data", "share:/share:ro", "/scratch"]
     environment: [PASSWORD=other]
     mem_limit: 1000000001
     cpu_shares: 512
@@ -67,6 +68,9 @@ services:
     image: x
     profiles: [debug]
     privileged: true
+volumes:
+  data: {}
+  share: {driver_opts: {type: nfs, o: 'addr=10.0.0.1,rw', device: ':/export'}}
 `
 	p, err := compose.Load(t.Context(), dir, []compose.File{
 		{Name: "compose.yaml", Content: []byte(base)},
@@ -94,13 +98,14 @@ services:
 	startup.Failures, startup.Interval = 0, app.Duration(500*time.Millisecond)
 	want = app.App{
 		Name: "db", Image: "postgres:17", Command: []string{"docker-entrypoint.sh", "postgres"}, Instances: 1, MemoryMB: 954, CPUWeight: 50,
-		Env: map[string]string{"USER": "me", "PASSWORD": "other"}, NoRoutes: true, Check: check, Startup: &startup, StartTimeout: 18 * second,
+		Env:     map[string]string{"USER": "me", "PASSWORD": "other"},
+		Volumes: []app.Volume{{Source: "data", Path: "/var/lib/data"}, {Source: "nfs://10.0.0.1/export", Path: "/share", ReadOnly: true}}, NoRoutes: true, Check: check, Startup: &startup, StartTimeout: 18 * second,
 	}.WithDefaults()
 	if !reflect.DeepEqual(db.App, want) || db.Scaled {
 		t.Errorf("got  %+v %+v\nwant %+v", db.App, db.App.Startup, want)
 	}
 	notes := strings.Join(p.Notes, "\n")
-	for _, want := range []string{"the variable MISSING is not set", "service old: left out", "service web: ports 8080:80: no port of the host", "don't find each other by name"} {
+	for _, want := range []string{"the variable MISSING is not set", "service old: left out", "service web: ports 8080:80: no port of the host", "don't find each other by name", "volumes /scratch: without a name"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no note with %q:\n%s", want, notes)
 		}
@@ -131,6 +136,7 @@ services:
     image: x
     secrets: [s]
     healthcheck: {disable: true}
+    volumes: ["data:/data"]
     deploy: {mode: replicated}
 networks: {back: {}}
 volumes: {data: {}}
@@ -141,7 +147,7 @@ secrets: {s: {file: ./s}}
 	}
 	all := "UNSUPPORTED\n" + strings.Join(p.Unsupported, "\n") + "\nNOTES\n" + strings.Join(p.Notes, "\n")
 	for _, want := range []string{
-		"service web: privileged: an app can't have that", "service web: build: images are not built here yet", "service web: volumes data: there are no volumes yet",
+		"service web: build: images are not built here yet", "service web: volumes data: service job has it, too", "src: an instance can't have a folder of a host",
 		"service web: cap_add", "service web: ports 53/udp", "service web: deploy.mode", "service web: deploy.placement", "service web: depends_on job: an app never completes",
 		"service job: secrets", "NOTES", "service web: container_name: containers have names of their own", "service web: restart:", "service web: networks", "service web: labels",
 	} {

@@ -17,6 +17,7 @@ import (
 // A conversion makes an app of a service.
 type conversion struct {
 	service types.ServiceConfig
+	project *types.Project
 	out     *Project
 }
 
@@ -31,7 +32,7 @@ func (c conversion) unsupported(format string, args ...any) {
 func (c conversion) spec() manifest.Spec {
 	s := c.service
 	a := app.App{
-		Name: s.Name, Image: s.Image, Command: s.Entrypoint, Args: s.Command, Dir: s.WorkingDir, User: s.User,
+		Name: s.Name, Image: s.Image, Command: s.Entrypoint, Args: s.Command, Dir: s.WorkingDir, User: s.User, Privileged: s.Privileged,
 		Instances: 1, MemoryMB: c.memory(), CPUWeight: weight(s.CPUShares), Env: environment(s.Environment),
 	}
 	if s.StopGracePeriod != nil {
@@ -43,7 +44,7 @@ func (c conversion) spec() manifest.Spec {
 	spec := manifest.Spec{Scaled: c.instances(&a), Needs: c.needs()}
 	c.build()
 	c.ports(&a)
-	c.volumes()
+	c.volumes(&a)
 	c.check(&a)
 	spec.App = a.WithDefaults()
 	return spec
@@ -155,12 +156,6 @@ func with(ports []int, port int) []int {
 		return ports
 	}
 	return append(ports, port)
-}
-
-func (c conversion) volumes() {
-	for _, v := range c.service.Volumes {
-		c.unsupported("volumes %s: there are no volumes yet: what is written to %s is lost when the instance ends", v.Source, v.Target)
-	}
 }
 
 // check sets how an instance is known to be healthy: as the file says, else

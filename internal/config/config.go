@@ -61,10 +61,10 @@ type CellConfig struct {
 	Join          string // "host:port" of the brain's API; empty with Up, or to go by an earlier join
 	Token         Secret // join token; empty together with Join
 
+	AllowPrivileged bool // run apps that nothing keeps from the host
+
 	EvacuateOnStop  bool          // move the instances to other cells when told to stop
 	EvacuateTimeout time.Duration // the longest that may take
-
-	Layers string // "ip:port" at which other cells get layers; no ip: all; Off: nowhere
 
 	Containerd string // socket of an external containerd; empty: the one inside
 }

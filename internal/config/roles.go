@@ -102,14 +102,12 @@ func (r *reader) cell(common Common) CellConfig {
 		CPUs:          r.number("cpus", maxCPUs),
 		MaxContainers: r.number("max-containers", 10_000),
 
+		AllowPrivileged: r.truth("allow-privileged"),
+
 		EvacuateOnStop:  r.truth("evacuate-on-stop"),
 		EvacuateTimeout: r.duration("evacuate-timeout", time.Second, MaxEvacuateTimeout),
 
 		Containerd: r.text("containerd-address"),
-	}
-	if c.Layers = r.text("layers"); c.Layers != Off {
-		c.Layers = r.listen("layers", false)
-		r.distinct("layers", c.Layers, "gossip", c.Gossip)
 	}
 	if c.ID == "" {
 		c.ID = hostID()

@@ -149,10 +149,10 @@ services:
   api:
     image: lattice/hello
     expose: ["8080"]
-    volumes: ["data:/data"]
+    volumes: ["data:/data", "./src:/src"]
 volumes: {data: {}}
 `)
-	has(t, h.fails(13, "apply", "-f", file), "service api: volumes data: there are no volumes yet", "service web: restart", "--skip-unsupported")
+	has(t, h.fails(13, "apply", "-f", file), "an instance can't have a folder of a host", "service web: restart", "--skip-unsupported")
 	has(t, h.ltc("apply", "-f", file, "--skip-unsupported"), "api created.", "web created.")
 	front, back := h.status("web"), h.status("api")
 	if count(front, app.Running) != 2 || front.App.MemoryMB != 48 || front.App.Env["GREETING"] == "" || front.App.Set != "shop" {
@@ -166,7 +166,9 @@ volumes: {data: {}}
 		t.Errorf("what is only exposed answers %d from outside, want 404", code)
 	}
 	h.write("shop/compose.yaml", web)
+	has(t, h.ltc("volumes"), "api/data/0", "IN USE")
 	has(t, h.ltc("apply", "-f", file, "--prune"), "web unchanged.", "api removed.")
+	has(t, h.ltc("volumes", "remove", "api", "--force"), "api/data/0 removed")
 	h.ltc("status", "mine")
 }
 

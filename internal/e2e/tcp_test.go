@@ -1,94 +1,16 @@
 package e2e
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
 	"lattice/app"
 )
-
-// redisImage is Debian's redis-server with the libraries that it needs.
-func redisImage(t *testing.T) v1.Image {
-	t.Helper()
-	libs, err := exec.Command("ldd", "/usr/bin/redis-server").Output()
-	if err != nil {
-		t.Fatalf("the libraries of redis-server (a Debian package): %v", err)
-	}
-	files := append([]string{"/usr/bin/redis-server"}, regexp.MustCompile(`/\S+\.so\S*`).FindAllString(string(libs), -1)...)
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := tar.Header{Name: strings.TrimPrefix(f, "/"), Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}
-		if err := w.WriteHeader(&h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(data); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg = cfg.DeepCopy()
-	cfg.OS, cfg.Architecture = "linux", "amd64"
-	cfg.Config = v1.Config{
-		ExposedPorts: map[string]struct{}{"6379/tcp": {}},
-		Cmd:          []string{"/usr/bin/redis-server", "--protected-mode", "no", "--save", "", "--dir", "/"},
-	}
-	if img, err = mutate.ConfigFile(img, cfg); err != nil {
-		t.Fatal(err)
-	}
-	return img
-}
-
-// redis runs redis-cli against a port of the host and returns what it printed.
-func (h *host) redis(port string, args ...string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	cmd := h.command("redis-cli", append([]string{"-h", h.addr, "-p", port}, args...)...)
-	kill := context.AfterFunc(ctx, func() {
-		if cmd.Process != nil {
-			_ = cmd.Process.Kill()
-		}
-	})
-	defer kill()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return err.Error() + " " + string(out)
-	}
-	return strings.TrimSpace(string(out))
-}
 
 // TestTCPRoute runs a real Redis behind a TCP route, on a cell that is not the
 // brain's, and an echo whose connections are closed by halves.

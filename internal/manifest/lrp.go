@@ -59,7 +59,7 @@ func ParseLRP(data []byte) (Spec, []string, error) {
 	}
 	a := app.App{
 		Name: l.ProcessGUID, Image: image, Instances: l.Instances, MemoryMB: l.MemoryMB, DiskMB: l.DiskMB,
-		CPUWeight: l.CPUWeight, Ports: l.Ports, StartTimeout: app.Duration(time.Duration(l.StartTimeout) * time.Second), Env: map[string]string{},
+		CPUWeight: l.CPUWeight, Ports: l.Ports, Privileged: l.Privileged, StartTimeout: app.Duration(time.Duration(l.StartTimeout) * time.Second), Env: map[string]string{},
 	}
 	for _, v := range l.Env {
 		a.Env[v.Name] = v.Value
@@ -78,10 +78,7 @@ func ParseLRP(data []byte) (Spec, []string, error) {
 
 // rest fills in the routes and tells what is of no use.
 func (l lrp) rest(a *app.App) (unused []string, err error) {
-	switch {
-	case l.Privileged:
-		return nil, app.Invalid("privileged: every app runs in a user namespace of its own: leave it out")
-	case len(l.Setup) > 0 && string(l.Setup) != "null":
+	if len(l.Setup) > 0 && string(l.Setup) != "null" {
 		unused = append(unused, "setup: the image has to bring all that it needs")
 	}
 	for _, f := range []struct {

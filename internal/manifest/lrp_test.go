@@ -59,7 +59,6 @@ func TestParseLRPRefuses(t *testing.T) {
 		{`{"process_guid":"w","rootfs":"docker:///x"}`, "action: it must be"},
 		{`{"process_guid":"w","rootfs":"docker:///x","action":{"download":{}}}`, `"download" is nothing an app can do`},
 		{`{"process_guid":"w","rootfs":"docker:///x","action":{"serial":{"actions":[{"run":{"path":"a"}},{"run":{"path":"b"}}]}}}`, "runs 2 processes"},
-		{`{"process_guid":"w","rootfs":"docker:///x","privileged":true,"action":{"run":{"path":"a"}}}`, "privileged"},
 		{`{"process_guid":"w","rootfs":"docker:///x","action":{"run":{"path":"a"}},"monitor":{"run":{"path":"/tmp/healthcheck","args":["-port","x"]}}}`, "no value for"},
 		{`{"process_guid":"w","rootfs":"docker:///x","action":{"run":{"path":"a"}},"routes":{"cf-router":7}}`, "cf-router"},
 		{`{"process_guid":7}`, "process_guid must be string"},

@@ -74,8 +74,8 @@ func (s shownApps) Update(ctx context.Context, a app.App, o app.RolloutOptions, 
 }
 
 // Remove also forgets what the app's images were pulled with.
-func (s shownApps) Remove(ctx context.Context, name string) error {
-	err := s.Scheduler.Remove(ctx, name)
+func (s shownApps) Remove(ctx context.Context, name string, volumes bool) error {
+	err := s.Scheduler.Remove(ctx, name, volumes)
 	if err == nil {
 		s.b.forgetLogins(ownsApp + name)
 	}
@@ -128,6 +128,7 @@ func (s loggedTasks) RemoveSchedule(ctx context.Context, name string) error {
 // describe fills in what a cell tells the others of itself.
 func describe(m *cluster.Meta, c config.CellConfig) {
 	m.Cell, m.Zone, m.Labels = c.ID, c.Zone, c.Labels
+	m.Trusting = c.AllowPrivileged
 	m.Capacity = app.Resources{MemoryMB: c.MemoryMB, DiskMB: c.DiskMB, Containers: c.MaxContainers, CPUMilli: 1000 * c.CPUs}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,11 +12,10 @@ import (
 	"lattice/app"
 	"lattice/cells"
 	"lattice/cells/containerd"
-	"lattice/cells/layers"
 	"lattice/cells/logfile"
 	"lattice/cells/network"
 	"lattice/cells/session"
-	"lattice/cluster"
+	"lattice/cells/volumes"
 	"lattice/internal/config"
 	"lattice/internal/run"
 )
@@ -28,12 +26,9 @@ type cell struct {
 	version string
 	log     *slog.Logger
 
-	members  *cluster.Cluster
-	layersLn net.Listener // nil: none
-	taker    *layers.Taker
-
 	stay    *stay
 	net     *network.Network
+	volumes *volumes.Volumes
 	runtime *containerd.Runtime
 	client  *api.Client
 	agent   *cells.Agent
@@ -59,14 +54,14 @@ func (c *cell) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.volumes, err = volumes.Open(c.dir("volumes"), c.cfg.StateDir); err != nil {
+		return err
+	}
 	c.runtime, err = containerd.Open(ctx, containerd.Config{
 		Root: c.dir("containerd"), State: c.cfg.StateDir, Bin: bin, LogRoot: c.dir("logs"), Network: c.net,
 		Address: c.cfg.Containerd, Registry: c.pullFrom, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
 	})
-	if err != nil {
-		return err
-	}
-	return c.listenLayers()
+	return err
 }
 
 // installation names this installation among others on the host, as eight
@@ -78,9 +73,6 @@ func (c *cell) close() {
 		if err := c.events.Close(); err != nil {
 			c.log.Error("event log not closed", "err", err)
 		}
-	}
-	if c.layersLn != nil {
-		c.layersLn.Close() // closed already if it was served
 	}
 	if c.runtime != nil {
 		if err := c.runtime.Close(); err != nil {
@@ -101,13 +93,11 @@ func (c *cell) connect(s *stay) (err error) {
 	if c.client, err = api.NewClient(api.ClientConfig{URL: j.URL, CAHash: j.CAHash, Certificate: s.certificate}); err != nil {
 		return err
 	}
-	_, way := c.client.Registry()
-	c.taker = layers.NewTaker(way, c.trust(), c.log.With("part", "layers"))
 	if c.events, err = logfile.NewEventLog(c.dir("logs"), c.log.With("part", "logs")); err != nil {
 		return err
 	}
 	c.agent = cells.New(cells.Config{
-		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net,
+		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net, Volumes: c.volumes,
 		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Vitals: c.vitals, Log: c.log.With("part", "agent"),
 	})
 	return nil
@@ -119,9 +109,6 @@ const repairEvery = time.Minute
 func (c *cell) add(g *run.Group) {
 	g.Add("network", c.repair)
 	g.Add("certificate", c.renew)
-	if c.layersLn != nil {
-		g.Add("layers", c.giveLayers)
-	}
 	g.Add("agent", c.agent.Run)
 	g.Add("sessions", session.New(session.Config{
 		Cell: c.cfg.ID, Brain: c.client, Runtime: c.runtime, Network: c.net, Log: c.log.With("part", "sessions"),

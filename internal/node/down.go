@@ -15,6 +15,7 @@ import (
 	"lattice/cells"
 	"lattice/cells/containerd"
 	"lattice/cells/network"
+	"lattice/cells/volumes"
 	"lattice/internal/config"
 )
 
@@ -39,6 +40,9 @@ func Down(ctx context.Context, cfg config.Common, deleteData bool, log *slog.Log
 	defer release()
 	if err := removeContainers(ctx, cfg, log, say); err != nil {
 		return err
+	}
+	if err := volumes.UnmountAll(cfg.StateDir); err != nil {
+		return err // what is on a server must not be deleted with the folder
 	}
 	err = os.RemoveAll(cfg.StateDir)
 	if !deleteData {

@@ -3,17 +3,15 @@ package node
 import (
 	"context"
 	"crypto/x509"
-	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"lattice/api"
 	"lattice/app"
 	"lattice/images"
-	"lattice/internal/pki"
 )
 
 // openRegistry opens the brain's registry.
@@ -24,7 +22,7 @@ func (b *brain) openRegistry() (err error) {
 	}
 	b.registry, err = images.Open(images.Config{
 		Dir: filepath.Join(dir, "images"), Settings: b.registries, Log: b.log.With("part", "registry"),
-		Authorize: b.mayPull, Cell: b.caller, Peers: b.peers, InUse: b.imagesInUse,
+		Authorize: b.mayPull, InUse: b.imagesInUse,
 	})
 	if err == nil {
 		b.keepLogins()
@@ -124,9 +122,6 @@ func (b *brain) choose(ctx context.Context, owner string, a app.App) (_ app.App,
 		a.Digest = ""
 		return a, undo, nil
 	}
-	if err = b.mayRun(a.Image); err != nil {
-		return a, undo, err
-	}
 	if a.Digest, err = b.registry.Resolve(ctx, a.Image, as); err != nil || as.Username == "" {
 		return a, undo, err
 	}
@@ -136,17 +131,6 @@ func (b *brain) choose(ctx context.Context, owner string, a app.App) (_ app.App,
 			b.log.Warn("a login is kept that nobody needs", "app", a.Name, "err", err)
 		}
 	}, err
-}
-
-// mayRun returns an error when an image needs a feature that is disabled.
-func (b *brain) mayRun(image string) error {
-	need := app.App{Image: image, Digest: "any"}.Needs()
-	for _, f := range b.sched.Features() {
-		if f.Name == need && !f.Enabled {
-			return app.Invalid("the image %s is of another registry, and the feature %s is disabled: run a bundled image or one that was pushed to the cluster ('ltc images' lists them), or ask an administrator for 'ltc feature enable %s'", image, need, need)
-		}
-	}
-	return nil
 }
 
 // forgetLogins forgets what the images of an owner were pulled with.
@@ -173,29 +157,8 @@ func (b *brain) keepLogins() {
 	}
 }
 
-// caller is images.Config.Cell.
-func (b *brain) caller(r *http.Request) string {
-	if t := r.TLS; t != nil && len(t.VerifiedChains) > 0 {
-		return pki.CellOf(t.VerifiedChains[0][0])
-	}
-	return ""
-}
-
-// peers is images.Config.Peers.
-func (b *brain) peers(cells []string) (places []string) {
-	at := map[string]string{}
-	for _, c := range b.sched.Cells() {
-		if c.State == app.CellAlive && c.Vitals != nil && c.Vitals.LayersPort > 0 {
-			at[c.ID] = net.JoinHostPort(c.Address, strconv.Itoa(c.Vitals.LayersPort))
-		}
-	}
-	for _, c := range cells {
-		if at[c] != "" {
-			places = append(places, at[c])
-		}
-	}
-	return places
-}
+// pullFrom is containerd.Config.Registry.
+func (c *cell) pullFrom() (*url.URL, http.RoundTripper) { return c.client.Registry() }
 
 // stock is api.Images.
 type stock struct{ b *brain }

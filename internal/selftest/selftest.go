@@ -115,7 +115,7 @@ func newTrial(cfg Config) *trial {
 // cleanUp removes what the steps made and is still there.
 func (t *trial) cleanUp(ctx context.Context) error {
 	t.http.CloseIdleConnections()
-	err := t.brain.RemoveApp(ctx, t.name)
+	err := t.brain.RemoveApp(ctx, t.name, false)
 	if errors.Is(err, app.ErrNotFound) {
 		err = nil
 	}

@@ -219,7 +219,7 @@ func stopAndStart(ctx context.Context, t *trial) error {
 }
 
 func remove(ctx context.Context, t *trial) error {
-	if err := t.brain.RemoveApp(ctx, t.name); err != nil {
+	if err := t.brain.RemoveApp(ctx, t.name, false); err != nil {
 		return err
 	}
 	return t.answers(ctx, http.StatusNotFound)

@@ -95,7 +95,7 @@ func (l *lattice) start(i int) (time.Duration, error) {
 
 func (l *lattice) remove(name string) error {
 	ctx := context.Background()
-	if err := l.client.RemoveApp(ctx, name); err != nil {
+	if err := l.client.RemoveApp(ctx, name, false); err != nil {
 		return err
 	}
 	for {
