@@ -65,6 +65,7 @@ func mayImport() map[string]string {
 		"cells/logfile":    "app",
 		"cells/logpipe":    "app cells/logfile",
 		"cells/session":    "app cells",
+		"cells/layers":     "app",
 		"cells/helper":     "internal/tarball",
 
 		"cells/containerd/bundle": "",

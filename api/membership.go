@@ -60,6 +60,7 @@ type JoinReply struct {
 type Membership struct {
 	Cluster string   `json:"cluster"` // its name in gossip
 	Domain  string   `json:"domain"`
+	CA      string   `json:"ca,omitempty"` // of the cluster, in PEM
 	Gossip  []string `json:"gossip"` // host:port of members to meet
 	Ring    Ring     `json:"ring"`
 }

@@ -23,6 +23,14 @@ func FullImage(image string) string {
 	return image
 }
 
+// LayersHeader is how a cell that asks the brain for a layer says that it takes it
+// from another cell as well, and how the brain names those that have it, as
+// HOST:PORT with commas.
+const LayersHeader = "X-Lattice-Layers"
+
+// LayersPath is where a cell gives layers to others; the digest comes behind it.
+const LayersPath = "/layers/"
+
 // A Registry is what the brain knows of a registry from which it pulls.
 type Registry struct {
 	Host      string `json:"host"`                 // host or host:port, as it starts the names of images

@@ -198,6 +198,9 @@ func (i *installation) wall() error {
 		}
 		f.Nodes = append(f.Nodes, p)
 	}
+	if i.role != install.RoleBrain && i.cell.Layers != config.Off {
+		f.Ports.Layers = portOf(i.cell.Layers)
+	}
 	if i.role != install.RoleCell {
 		f.Ports.API = portOf(i.brain.API)
 		f.Ports.Router = append(chosenPort(i.brain.HTTP, 80, 8080), chosenPort(i.brain.Router.HTTPS, 443, 8443)...)

@@ -34,6 +34,12 @@ type Config struct {
 	// would change something.
 	Authorize func(r *http.Request, push bool) error
 
+	// Cell returns which cell asks; "" for a user. Peers returns, of those cells,
+	// where the ones that are there give layers to others, as app.LayersHeader has
+	// it.
+	Cell  func(r *http.Request) string
+	Peers func(cells []string) []string
+
 	// InUse returns the apps that need an image, by Key.
 	InUse func() map[string][]string
 }
@@ -54,13 +60,20 @@ type Registry struct {
 	disk  driver.StorageDriver
 	serve *handlers.App
 
+	root    string         // folder of the store
+	running sync.WaitGroup // fetches, until base ends
+	base    context.Context
+	stop    context.CancelFunc
+
 	// sweeping is held for writing while what nobody needs is deleted, and for
-	// reading while somebody pulls or pushes.
+	// reading while somebody pulls or pushes. A writer only tries: one that waits
+	// would keep readers out.
 	sweeping sync.RWMutex
 
 	mu      sync.Mutex // guards what follows
 	open    map[string]opened
 	fetches map[string]*fetch
+	held    map[string][]holder  // by digest of a layer
 	used    map[string]time.Time // when an image was last asked for, by its Key
 }
 
@@ -95,14 +108,19 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, fmt.Errorf("open the registry in %s: %w", root, err)
 	}
 	r := &Registry{
-		cfg: cfg, store: ns, disk: disk, serve: handlers.NewApp(context.Background(), c),
-		open: map[string]opened{}, fetches: map[string]*fetch{}, used: map[string]time.Time{},
+		cfg: cfg, store: ns, disk: disk, root: root, serve: handlers.NewApp(context.Background(), c),
+		open: map[string]opened{}, fetches: map[string]*fetch{}, held: map[string][]holder{}, used: map[string]time.Time{},
 	}
+	r.base, r.stop = context.WithCancel(context.Background())
 	return r, r.loadUses()
 }
 
-// Close ends what the library does in the background.
-func (r *Registry) Close() error { return r.serve.Shutdown() }
+// Close ends what goes on in the background.
+func (r *Registry) Close() error {
+	r.stop()
+	r.running.Wait()
+	return r.serve.Shutdown()
+}
 
 // repository returns the store of one repository.
 func (r *Registry) repository(ctx context.Context, name string) (distribution.Repository, error) {

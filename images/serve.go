@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"regexp"
-	"strconv"
 
-	"github.com/distribution/distribution/v3"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 
@@ -41,15 +38,20 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	x := fromStored(name)
 	var err error
-	switch {
-	case x.host == "":
-	case what == "manifests":
-		err = r.fillManifest(req.Context(), x, target)
-	case req.Method == http.MethodGet && !r.hasBlob(req.Context(), name, target):
+	switch blob := what == "blobs" && req.Method == http.MethodGet; {
+	case blob && r.hint(w, req, name, target):
+		return
+	case blob:
+		defer r.sent(req, target)
+		if x.host == "" || r.hasBlob(req.Context(), name, target) {
+			break
+		}
 		var sent bool
 		if sent, err = r.streamBlob(w, req, x, target); sent {
 			return
 		}
+	case what == "manifests" && x.host != "":
+		err = r.fillManifest(req.Context(), x, target)
 	}
 	if err != nil {
 		status, code := http.StatusBadGateway, "UNKNOWN"
@@ -63,6 +65,13 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.use(name, target)
 	}
 	r.serve.ServeHTTP(w, req)
+}
+
+// sent takes note of who has a layer now.
+func (r *Registry) sent(req *http.Request, dgst string) {
+	if req.Context().Err() == nil && req.Header.Get("Range") == "" {
+		r.hold(dgst, r.cfg.Cell(req), settled)
+	}
 }
 
 // push serves all else, but for writes among what was fetched from others.
@@ -119,103 +128,4 @@ func (r *Registry) hasBlob(ctx context.Context, name, dgst string) bool {
 	}
 	_, err = repo.Blobs(ctx).Stat(ctx, digest.Digest(dgst))
 	return err == nil
-}
-
-// A fetch is a blob on its way here.
-type fetch struct {
-	done chan struct{}
-	err  error // when done
-}
-
-// streamBlob fetches a blob. The first who asks gets it as it comes; others
-// wait until it is here, and are not sent anything.
-func (r *Registry) streamBlob(w http.ResponseWriter, req *http.Request, x ref, dgst string) (sent bool, err error) {
-	if err := digest.Digest(dgst).Validate(); err != nil {
-		return false, app.Invalid("%.100q is no digest", dgst)
-	}
-	key := x.stored() + "@" + dgst
-	r.mu.Lock()
-	f := r.fetches[key]
-	if f != nil {
-		r.mu.Unlock()
-		select {
-		case <-f.done:
-			return false, f.err
-		case <-req.Context().Done():
-			return false, req.Context().Err()
-		}
-	}
-	f = &fetch{done: make(chan struct{})}
-	r.fetches[key] = f
-	r.mu.Unlock()
-	tap := &tap{w: w, gone: req.Context()}
-	f.err = r.fetchBlob(context.WithoutCancel(req.Context()), x, dgst, tap)
-	r.mu.Lock()
-	delete(r.fetches, key)
-	r.mu.Unlock()
-	close(f.done)
-	if f.err != nil && tap.began {
-		panic(http.ErrAbortHandler) // cuts the connection, so that nobody takes it for whole
-	}
-	return tap.began, f.err
-}
-
-// fetchBlob brings a blob here, and copies it to tap on the way.
-func (r *Registry) fetchBlob(ctx context.Context, x ref, dgst string, tap *tap) error {
-	repo, err := r.repository(ctx, x.stored())
-	if err != nil {
-		return err
-	}
-	return r.from(ctx, x, app.Login{}, func(u *upstream) error {
-		b, err := u.blob(ctx, dgst)
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		to, err := repo.Blobs(ctx).Create(ctx)
-		if err != nil {
-			return err
-		}
-		defer to.Close()
-		tap.begin(b.size, dgst)
-		if _, err := io.CopyBuffer(io.MultiWriter(to, tap), b, make([]byte, 256<<10)); err != nil {
-			return errors.Join(err, to.Cancel(ctx))
-		}
-		_, err = to.Commit(ctx, distribution.Descriptor{Digest: digest.Digest(dgst)})
-		return err
-	})
-}
-
-// A tap is the one who asked first. It may leave: what it wanted is fetched all
-// the same.
-type tap struct {
-	w     http.ResponseWriter
-	gone  context.Context
-	began bool
-	left  bool
-}
-
-func (t *tap) begin(size int64, dgst string) {
-	if t.began { // a second source: what was sent can't be taken back
-		t.left = true
-		return
-	}
-	t.began = true
-	h := t.w.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Docker-Content-Digest", dgst)
-	if size >= 0 {
-		h.Set("Content-Length", strconv.FormatInt(size, 10))
-	}
-}
-
-func (t *tap) Write(p []byte) (int, error) {
-	if t.left || t.gone.Err() != nil {
-		t.left = true
-		return len(p), nil
-	}
-	if _, err := t.w.Write(p); err != nil {
-		t.left = true
-	}
-	return len(p), nil
 }

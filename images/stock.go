@@ -184,7 +184,9 @@ type Rule struct {
 
 // Prune deletes the images that the rule names and that no app needs.
 func (r *Registry) Prune(ctx context.Context, rule Rule) (app.Pruning, error) {
-	r.sweeping.Lock()
+	if err := r.quiet(ctx); err != nil {
+		return app.Pruning{}, err
+	}
 	defer r.sweeping.Unlock()
 	p := app.Pruning{Images: []app.StoredImage{}}
 	all, err := r.stock(ctx)
@@ -213,6 +215,26 @@ func (r *Registry) Prune(ctx context.Context, rule Rule) (app.Pruning, error) {
 		return p, fmt.Errorf("delete the layers that nobody needs: %w", err)
 	}
 	return p, nil
+}
+
+// quietTime is how long Prune waits for a moment without a pull or a push.
+const quietTime = 20 * time.Second
+
+// quiet locks out pulls and pushes.
+func (r *Registry) quiet(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(quietTime); !r.sweeping.TryLock(); {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("images are being pulled or pushed all the time: try again later: %w", app.ErrUnavailable)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // goes decides whether an image is to be deleted.
@@ -252,13 +274,13 @@ func (r *Registry) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return r.Close()
 		case <-tick.C:
 		}
 		p, err := r.Prune(ctx, Rule{Unused: keepFor})
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return r.Close()
 		case err != nil:
 			r.cfg.Log.Warn("images that nobody uses are not deleted", "err", err)
 		case len(p.Images) > 0:

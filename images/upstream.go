@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -134,7 +133,7 @@ func manifestTypes() string {
 
 // manifest returns what is under a tag or digest, and its media type.
 func (u *upstream) manifest(ctx context.Context, target string) (body []byte, kind string, err error) {
-	resp, err := u.get(ctx, "/manifests/"+target, 0)
+	resp, err := u.get(ctx, "/manifests/"+target, "")
 	if err != nil {
 		return nil, "", err
 	}
@@ -146,8 +145,8 @@ func (u *upstream) manifest(ctx context.Context, target string) (body []byte, ki
 	return body, resp.Header.Get("Content-Type"), err
 }
 
-// get asks for a path of the repository, from an offset on.
-func (u *upstream) get(ctx context.Context, path string, from int64) (*http.Response, error) {
+// get asks for a path of the repository, or a range of it.
+func (u *upstream) get(ctx context.Context, path, bytes string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.base+path, nil)
 	if err != nil {
 		return nil, err
@@ -156,8 +155,8 @@ func (u *upstream) get(ctx context.Context, path string, from int64) (*http.Resp
 	if strings.HasPrefix(path, "/blobs/") {
 		req.Header.Set("Accept", "*/*")
 	}
-	if from > 0 {
-		req.Header.Set("Range", "bytes="+strconv.FormatInt(from, 10)+"-")
+	if bytes != "" {
+		req.Header.Set("Range", "bytes="+bytes)
 	}
 	resp, err := u.http.Do(req)
 	if err != nil {
@@ -196,7 +195,11 @@ type blobReader struct {
 // connect asks for what is missing.
 func (b *blobReader) connect() error {
 	ctx, cancel := context.WithCancel(b.ctx)
-	resp, err := b.upstream.get(ctx, b.path, b.offset)
+	resp, err := b.upstream.get(ctx, b.path, b.missing())
+	var status *transport.Error
+	if b.offset > 0 && errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		resp, err = b.upstream.get(ctx, b.path, "") // it knows no ranges, and says so
+	}
 	if err != nil {
 		cancel()
 		return err
@@ -209,6 +212,17 @@ func (b *blobReader) connect() error {
 		_, err = io.CopyN(io.Discard, b.body, b.offset)
 	}
 	return err
+}
+
+// missing is the range that has not come yet; "" is all.
+func (b *blobReader) missing() string {
+	switch {
+	case b.offset == 0:
+		return ""
+	case b.size < 0:
+		return fmt.Sprintf("%d-", b.offset)
+	}
+	return fmt.Sprintf("%d-%d", b.offset, b.size-1)
 }
 
 func (b *blobReader) Read(p []byte) (int, error) {

@@ -12,7 +12,10 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"lattice/app"
 	"lattice/cells"
@@ -135,6 +138,21 @@ func (r *Runtime) resolver() remotes.Resolver {
 			Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
 		}}, nil
 	}})
+}
+
+// Layer opens a layer of an image that is here.
+func (r *Runtime) Layer(ctx context.Context, dgst string) (io.ReadCloser, int64, error) {
+	ra, err := r.client.ContentStore().ReaderAt(r.context(ctx), ocispec.Descriptor{Digest: digest.Digest(dgst)})
+	if errdefs.IsNotFound(err) {
+		return nil, 0, fmt.Errorf("layer %s %w", dgst, app.ErrNotFound)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("open layer %s: %w", dgst, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(ra, 0, ra.Size()), ra}, ra.Size(), nil
 }
 
 // An asker makes an error of the sentence with which the brain's registry

@@ -66,6 +66,8 @@ type CellConfig struct {
 	EvacuateOnStop  bool          // move the instances to other cells when told to stop
 	EvacuateTimeout time.Duration // the longest that may take
 
+	Layers string // "ip:port" at which other cells get layers; no ip: all; Off: nowhere
+
 	Containerd string // socket of an external containerd; empty: the one inside
 }
 

@@ -24,6 +24,9 @@ const (
 	maxContainers = 250
 
 	maxStartsPerCell = 64
+
+	// DefaultLayers is the CellConfig.Layers of who chooses nothing.
+	DefaultLayers = ":7947"
 )
 
 // An option is one thing to choose. Its key is the flag, the key in the file
@@ -76,6 +79,7 @@ func mainOptions() []option {
 		{key: "allow-privileged", roles: roleCell | roleUp, def: false, usage: "run apps that ask for --privileged: they may do all that root may on this host"},
 		{key: "evacuate-on-stop", roles: roleCell | roleUp, def: false, usage: "when told to stop, move the instances to other cells first"},
 		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},
+		{key: "layers", roles: roleCell | roleUp, def: DefaultLayers, usage: "`[ip]:port` at which other cells get layers of images that this one has, or off"},
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
 	}
 }

@@ -109,6 +109,10 @@ func (r *reader) cell(common Common) CellConfig {
 
 		Containerd: r.text("containerd-address"),
 	}
+	if c.Layers = r.text("layers"); c.Layers != Off {
+		c.Layers = r.listen("layers", false)
+		r.distinct("layers", c.Layers, "gossip", c.Gossip)
+	}
 	if c.ID == "" {
 		c.ID = hostID()
 		r.detected("cell-id", c.ID)

@@ -228,7 +228,7 @@ func TestTheCacheOutlivesTheRegistry(t *testing.T) {
 	token := strings.TrimSpace(h.ltc("token"))
 	for _, n := range []string{"c1", "c2"} {
 		c := l.host(n)
-		c.waitReady(c.start("cell", "--join", h.addr, "--token", token))
+		c.waitReady(c.start("cell", "--join", h.addr, "--token", token, "--log-level", "debug"))
 	}
 	reg := h.registryAt(5000, "", "")
 	h.pushAs("10.99.0.1:5000/team/hello:v1", "", "")
@@ -257,6 +257,9 @@ func TestTheCacheOutlivesTheRegistry(t *testing.T) {
 	if got := perCell(h.status("web")); got["c1"] != 3 || got["c2"] != 3 {
 		t.Errorf("spread: %v, want three on each", got)
 	}
+	if !l.host("c1").logs("a layer comes from another cell") && !l.host("c2").logs("a layer comes from another cell") {
+		t.Error("no cell took a layer from the other")
+	}
 	h.ltc("rollback", "web")
 	if d := h.status("web").App.Digest; d != first.App.Digest {
 		t.Errorf("after the rollback the digest is %s, want %s", d, first.App.Digest)
@@ -278,6 +281,16 @@ func TestTheCacheOutlivesTheRegistry(t *testing.T) {
 	if out := h.ltc("images", "--output", "json"); strings.TrimSpace(out) != "[]" {
 		t.Errorf("after prune: %s", out)
 	}
+}
+
+// logs reports whether a process of the host has logged the text.
+func (h *host) logs(text string) bool {
+	for _, p := range h.procs {
+		if b, err := os.ReadFile(p.log); err == nil && strings.Contains(string(b), text) {
+			return true
+		}
+	}
+	return false
 }
 
 // pushOther moves a tag to an image of other bits.

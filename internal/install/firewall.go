@@ -20,6 +20,7 @@ type Firewall struct {
 // Ports are what lattice listens on; 0 is none.
 type Ports struct {
 	API, Gossip int
+	Layers      int // of images, for other cells
 	Router      []int
 	SSH         []int  // into containers
 	Apps        [2]int // first and last of a cell's ports for routers elsewhere
@@ -54,6 +55,9 @@ func (f Firewall) rules(role string) string {
 		allow(&in, from, fmt.Sprintf(`meta l4proto { tcp, udp } th dport %d accept comment "gossip"`, p.Gossip))
 		if role != RoleBrain {
 			allow(&in, from, fmt.Sprintf(`tcp dport %d-%d accept comment "apps, for routers"`, p.Apps[0], p.Apps[1]))
+			if p.Layers > 0 {
+				allow(&in, from, fmt.Sprintf(`tcp dport %d accept comment "layers of images, for cells"`, p.Layers))
+			}
 			allow(&forward, from, fmt.Sprintf("meta l4proto tcp ct original proto-dst %d-%d accept", p.Apps[0], p.Apps[1]))
 		}
 	}

@@ -363,7 +363,7 @@ func (b *brain) admit(id string) (*stay, error) {
 	}
 	s, hash := &stay{}, b.ca.Hash()
 	return s, s.update(func(j *joined) {
-		*j = joined{URL: "https://" + b.apiAddress(), CAHash: hex.EncodeToString(hash[:]), Cell: id, Certificate: string(cert), Key: string(key)}
+		*j = joined{URL: "https://" + b.apiAddress(), CAHash: hex.EncodeToString(hash[:]), Cell: id, Certificate: string(cert), Key: string(key), Membership: api.Membership{CA: string(b.ca.PEM())}}
 	})
 }
 

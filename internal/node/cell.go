@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,10 +13,12 @@ import (
 	"lattice/app"
 	"lattice/cells"
 	"lattice/cells/containerd"
+	"lattice/cells/layers"
 	"lattice/cells/logfile"
 	"lattice/cells/network"
 	"lattice/cells/session"
 	"lattice/cells/volumes"
+	"lattice/cluster"
 	"lattice/internal/config"
 	"lattice/internal/run"
 )
@@ -25,6 +28,10 @@ type cell struct {
 	cfg     config.CellConfig
 	version string
 	log     *slog.Logger
+
+	members  *cluster.Cluster
+	layersLn net.Listener // nil: none
+	taker    *layers.Taker
 
 	stay    *stay
 	net     *network.Network
@@ -61,7 +68,10 @@ func (c *cell) open(ctx context.Context) error {
 		Root: c.dir("containerd"), State: c.cfg.StateDir, Bin: bin, LogRoot: c.dir("logs"), Network: c.net,
 		Address: c.cfg.Containerd, Registry: c.pullFrom, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return c.listenLayers()
 }
 
 // installation names this installation among others on the host, as eight
@@ -73,6 +83,9 @@ func (c *cell) close() {
 		if err := c.events.Close(); err != nil {
 			c.log.Error("event log not closed", "err", err)
 		}
+	}
+	if c.layersLn != nil {
+		c.layersLn.Close() // closed already if it was served
 	}
 	if c.runtime != nil {
 		if err := c.runtime.Close(); err != nil {
@@ -93,6 +106,8 @@ func (c *cell) connect(s *stay) (err error) {
 	if c.client, err = api.NewClient(api.ClientConfig{URL: j.URL, CAHash: j.CAHash, Certificate: s.certificate}); err != nil {
 		return err
 	}
+	_, way := c.client.Registry()
+	c.taker = layers.NewTaker(way, c.trust(), c.log.With("part", "layers"))
 	if c.events, err = logfile.NewEventLog(c.dir("logs"), c.log.With("part", "logs")); err != nil {
 		return err
 	}
@@ -109,6 +124,9 @@ const repairEvery = time.Minute
 func (c *cell) add(g *run.Group) {
 	g.Add("network", c.repair)
 	g.Add("certificate", c.renew)
+	if c.layersLn != nil {
+		g.Add("layers", c.giveLayers)
+	}
 	g.Add("agent", c.agent.Run)
 	g.Add("sessions", session.New(session.Config{
 		Cell: c.cfg.ID, Brain: c.client, Runtime: c.runtime, Network: c.net, Log: c.log.With("part", "sessions"),

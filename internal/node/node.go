@@ -67,6 +67,7 @@ func Up(ctx context.Context, cfg config.UpConfig, version string, log *slog.Logg
 	}
 	b.add(g, members)
 	c := newCell(cfg.Cell, version, log)
+	c.members = members
 	defer c.close()
 	if err := c.open(ctx); err != nil {
 		return err
@@ -153,6 +154,7 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 		return err
 	}
 	g.Add("gossip", members.Run)
+	c.members = members
 	if err := c.connect(stay); err != nil {
 		return err
 	}

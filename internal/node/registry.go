@@ -3,15 +3,17 @@ package node
 import (
 	"context"
 	"crypto/x509"
+	"net"
 	"net/http"
-	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"lattice/api"
 	"lattice/app"
 	"lattice/images"
+	"lattice/internal/pki"
 )
 
 // openRegistry opens the brain's registry.
@@ -22,7 +24,7 @@ func (b *brain) openRegistry() (err error) {
 	}
 	b.registry, err = images.Open(images.Config{
 		Dir: filepath.Join(dir, "images"), Settings: b.registries, Log: b.log.With("part", "registry"),
-		Authorize: b.mayPull, InUse: b.imagesInUse,
+		Authorize: b.mayPull, Cell: b.caller, Peers: b.peers, InUse: b.imagesInUse,
 	})
 	if err == nil {
 		b.keepLogins()
@@ -157,8 +159,29 @@ func (b *brain) keepLogins() {
 	}
 }
 
-// pullFrom is containerd.Config.Registry.
-func (c *cell) pullFrom() (*url.URL, http.RoundTripper) { return c.client.Registry() }
+// caller is images.Config.Cell.
+func (b *brain) caller(r *http.Request) string {
+	if t := r.TLS; t != nil && len(t.VerifiedChains) > 0 {
+		return pki.CellOf(t.VerifiedChains[0][0])
+	}
+	return ""
+}
+
+// peers is images.Config.Peers.
+func (b *brain) peers(cells []string) (places []string) {
+	at := map[string]string{}
+	for _, c := range b.sched.Cells() {
+		if c.State == app.CellAlive && c.Vitals != nil && c.Vitals.LayersPort > 0 {
+			at[c.ID] = net.JoinHostPort(c.Address, strconv.Itoa(c.Vitals.LayersPort))
+		}
+	}
+	for _, c := range cells {
+		if at[c] != "" {
+			places = append(places, at[c])
+		}
+	}
+	return places
+}
 
 // stock is api.Images.
 type stock struct{ b *brain }

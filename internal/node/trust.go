@@ -92,7 +92,7 @@ func (t trust) Membership(cell string) (api.Membership, error) {
 
 func (b *brain) membership() api.Membership {
 	ring := b.secrets.Ring()
-	m := api.Membership{Cluster: b.label(), Domain: b.cfg.Domain, Ring: api.Ring{Revision: ring.Revision, Keys: ring.Order()}}
+	m := api.Membership{Cluster: b.label(), Domain: b.cfg.Domain, CA: string(b.ca.PEM()), Ring: api.Ring{Revision: ring.Revision, Keys: ring.Order()}}
 	m.Gossip = []string{b.members.Addr()}
 	for _, other := range b.members.Members() {
 		if other.Address != m.Gossip[0] && len(m.Gossip) < gossipHints {

@@ -16,6 +16,9 @@ func (c *cell) vitals() app.Vitals {
 	if w := c.net.Warning(); w != "" {
 		v.Warnings = append(v.Warnings, "another firewall stands in the way: "+w)
 	}
+	if c.layersLn != nil {
+		v.LayersPort = number(c.layersLn)
+	}
 	if cert := c.stay.certificate(); cert != nil && cert.Leaf != nil {
 		v.CertificateEnds = cert.Leaf.NotAfter
 	}

@@ -90,6 +90,15 @@ func (ca *CA) cell(csr []byte, id, join string, life time.Duration) (cert []byte
 	return encodePEM(pemCertificate, der), t.NotAfter.UTC().Truncate(time.Second), nil // as the certificate has it
 }
 
+// CellOf returns the cell that a certificate is of; "" when it is no cell's.
+func CellOf(cert *x509.Certificate) string {
+	id, _, ok := identityOf(cert)
+	if !ok {
+		return ""
+	}
+	return id
+}
+
 // identityOf returns what a certificate of a cell says.
 func identityOf(cert *x509.Certificate) (id, join string, ok bool) {
 	if len(cert.URIs) != 1 {
