@@ -260,8 +260,10 @@ func (s *Scheduler) user(v app.StoredVolume) string {
 			return fmt.Sprintf("instance %d of app %s", p.Index, p.App)
 		}
 	}
-	for _, in := range s.reports[v.Cell].Instances {
-		if in.App == v.App && in.Index == v.Index && in.State != app.Completed {
+	for key := range s.book.toldOf[v.App] {
+		in := s.book.told[key]
+		_, placed := s.placements[in.ID]
+		if in.Cell == v.Cell && in.Index == v.Index && in.State != app.Completed && !placed && in.Task == nil {
 			return fmt.Sprintf("%s/%d, which is still stopping", in.App, in.Index)
 		}
 	}

@@ -37,6 +37,7 @@ func TestDashboard(t *testing.T) {
 	furnish(brain)
 	b.terminal(brain)
 	b.pruneImages(brain)
+	b.deleteVolume(brain)
 	b.accessible()
 	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
 		c2 := l.host("c2")
@@ -113,6 +114,22 @@ func (b *browser) rollBack(brain *host) {
 	})
 	b.click("Overview")
 	b.see("4 of 4 instances")
+}
+
+// deleteVolume deletes a volume that its app has no use for any more.
+func (b *browser) deleteVolume(brain *host) {
+	b.t.Helper()
+	b.open("/apps/keeper")
+	b.see("keeper/data/0")
+	brain.ltc("update", "keeper", "-v", "data:/data")
+	b.open("/volumes")
+	b.see("orphan")
+	b.click("Delete keeper/spare/0")
+	b.fill("dialog input", "keeper/spare/0")
+	b.confirm()
+	b.see("keeper/spare/0 is deleted.")
+	b.until("it is gone from the list", "!document.querySelector('table').innerText.includes('keeper/spare/0')")
+	b.see("in use")
 }
 
 // pruneImages deletes the one image that no app needs.
@@ -208,6 +225,9 @@ func (b *browser) viewer(brain *host) {
 			b.t.Errorf("a viewer is offered %q", words)
 		}
 	}
+	b.open("/volumes")
+	b.see("keeper/data/0")
+	b.until("a viewer is not offered to delete", "!document.querySelector('main button')")
 	b.open("/images")
 	b.see("cluster/box")
 	b.until("a viewer is not offered to prune", "!document.querySelector('main button')")
@@ -236,7 +256,7 @@ func dashboardPages() []aPage {
 		{"cluster", "/", "Memory"}, {"apps", "/apps", "running"}, {"app", "/apps/hello", "Instances"}, {"logs", "/apps/hello/logs", "lines"},
 		{"revisions", "/apps/hello/revisions", "Revision 1"}, {"settings", "/apps/hello/settings", "Environment"}, {"create", "/create", "What to run"},
 		{"terminal", "/apps/box/terminal/0", "~ $"}, {"tasks", "/tasks", "succeeded"}, {"task", "/tasks/once", "Attempts"}, {"schedules", "/schedules", "nightly"},
-		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"images", "/images", "cluster/box"}, {"events", "/events", "app.created"}, {"people", "/people", "ann"},
+		{"cells", "/cells", "alive"}, {"cell", "/cells/c1", "Instances"}, {"routes", "/routes", "hello"}, {"images", "/images", "cluster/box"}, {"volumes", "/volumes", "keeper/data/0"}, {"events", "/events", "app.created"}, {"people", "/people", "ann"},
 	}
 }
 
@@ -245,6 +265,7 @@ func furnish(brain *host) {
 	brain.ltc("run", "lattice/hello", "--name", "once", "--", "/bin/hello", "task")
 	brain.ltc("schedule", "nightly", "30 3 * * *", "lattice/hello", "--", "/bin/hello", "task")
 	brain.ltc("user", "add", "ann", "--role", "viewer")
+	brain.ltc("create", "keeper", "lattice/hello", "-v", "data:/data", "-v", "spare:/spare")
 	brain.ltc("registry", "add", "registry.lan:5000", "--plain-http", "--no-check")
 }
 

@@ -16,6 +16,7 @@ import { Tasks, Task } from './pages/tasks.js';
 import { Schedules } from './pages/schedules.js';
 import { Terminal } from './pages/terminal.js';
 import { Images } from './pages/images.js';
+import { Volumes } from './pages/volumes.js';
 import { People } from './pages/people.js';
 
 const pages = [
@@ -31,6 +32,7 @@ const pages = [
   [/^\/tasks\/(?<name>[^/]+)$/, Task],
   [/^\/schedules$/, Schedules],
   [/^\/images$/, Images],
+  [/^\/volumes$/, Volumes],
   [/^\/events$/, Events],
   [/^\/people$/, People],
 ];
@@ -55,7 +57,7 @@ function Side({ path }) {
     <button class="menu" aria-expanded=${open} aria-controls="nav" onClick=${() => setOpen(!open)}>Menu</button>
     <nav id="nav" aria-label="Pages">
       ${entry('/', 'Cluster')}${entry('/apps', 'Apps', s.apps.size)}${entry('/tasks', 'Tasks')}${entry('/schedules', 'Schedules')}
-      ${entry('/routes', 'Routes')}${entry('/cells', 'Cells', s.cells.size)}${entry('/images', 'Images')}${entry('/events', 'Events')}
+      ${entry('/routes', 'Routes')}${entry('/cells', 'Cells', s.cells.size)}${entry('/images', 'Images')}${entry('/volumes', 'Volumes')}${entry('/events', 'Events')}
       ${session.role === 'admin' && entry('/people', 'People')}
     </nav>
     <div class="foot"><span class="live ${s.state === 'live' ? '' : 'off'}" role="status"><i></i>${s.state === 'live' ? 'Live' : s.state === 'lost' ? 'Connection lost, trying again' : 'Connecting'}</span>

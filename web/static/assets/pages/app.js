@@ -7,6 +7,7 @@ import { Log } from '../log.js';
 import { EventList } from './events.js';
 import { Revisions } from './revisions.js';
 import { Settings } from './settings.js';
+import { VolumesOf } from './volumes.js';
 import * as act from '../actions.js';
 import { mayChange } from '../session.js';
 import { bytes, count, millis, percent, rate, since } from '../format.js';
@@ -22,7 +23,7 @@ export function App({ name, tab = '' }) {
     ${mayChange() && html`<${Actions} spec=${spec} />`}<//>
     <${Rollout} spec=${spec} />
     <nav class="tabs" aria-label="About the app">${tabs.map(([t, word]) => html`<a href=${`/apps/${name}${t && '/' + t}`} aria-current=${t === tab ? 'page' : undefined}>${word}</a>`)}</nav>
-    ${tab === '' && html`<${Charts} name=${name} /><${Instances} a=${a} />`}
+    ${tab === '' && html`<${Charts} name=${name} /><${Instances} a=${a} />${spec.volumes && html`<${VolumesOf} app=${name} />`}`}
     ${tab === 'logs' && html`<${Log} path=${app(name) + '/logs'} name=${name} />`}
     ${tab === 'settings' && html`<${Settings} spec=${spec} />`}
     ${tab === 'revisions' && html`<${Revisions} spec=${spec} />`}

@@ -4,7 +4,7 @@ import { go, Head, toast } from '../ui.js';
 import { mayChange, session } from '../session.js';
 import { shell } from '../format.js';
 
-const blank = { name: '', image: '', instances: 1, memory: 128, disk: 0, weight: 100, ports: '', command: '', check: 'port', path: '/', probe: '', env: [], routes: '', noRoutes: false };
+const blank = { name: '', image: '', instances: 1, memory: 128, disk: 0, weight: 100, ports: '', command: '', check: 'port', path: '/', probe: '', env: [], routes: '', noRoutes: false, volumes: '' };
 
 // words takes a command apart as a shell would.
 function words(text) {
@@ -20,11 +20,18 @@ function route(text) {
   return { host: m[1].toLowerCase(), ...(m[2] ? { path: m[2] } : {}), ...(m[3] ? { port: +m[3] } : {}) };
 }
 
+function volume(text) {
+  const m = /^(.+?):(\/[^:]*)(:ro)?$/.exec(text.startsWith('nfs://') ? text.slice(6) : text);
+  if (!m) throw new Error(`"${text}" is no volume: write NAME:/PATH or nfs://HOST/PATH:/PATH.`);
+  return { source: (text.startsWith('nfs://') ? 'nfs://' : '') + m[1], path: m[2], ...(m[3] ? { read_only: true } : {}) };
+}
+
 function spec(f) {
   const ports = list(f.ports).map(Number), env = f.env.filter(([n]) => n);
   const check = f.check === 'http' ? { type: 'http', path: f.path } : f.check === 'command' ? { type: 'command', command: f.probe } : { type: f.check };
   return { name: f.name.trim(), image: f.image.trim(), instances: f.instances, memory_mb: f.memory, disk_mb: f.disk, cpu_weight: f.weight, check: { ...check, timeout: '1s' },
     ...(ports.length ? { ports } : {}), ...(f.command.trim() ? { command: words(f.command) } : {}), ...(env.length ? { env: Object.fromEntries(env) } : {}),
+    ...(list(f.volumes).length ? { volumes: list(f.volumes).map(volume) } : {}),
     ...(f.noRoutes ? { no_routes: true } : list(f.routes).length ? { routes: list(f.routes).map(route) } : {}) };
 }
 
@@ -36,6 +43,7 @@ function command(f) {
   if (f.weight !== 100) c.push('-c ' + f.weight);
   if (list(f.ports).length) c.push('-p ' + list(f.ports).join(','));
   for (const [n] of f.env) if (n) c.push(`-e ${shell(n)}=…`);
+  for (const v of list(f.volumes)) c.push('-v ' + shell(v));
   if (f.check === 'http') c.push('-U ' + shell(`${list(f.ports)[0] ?? 8080}:${f.path}`));
   if (f.check === 'command') c.push('--monitor-command ' + shell(f.probe));
   if (f.check === 'none') c.push('--no-monitor');
@@ -60,7 +68,8 @@ export function Create() {
         <label class="field">Image<input name="image" required autocapitalize="none" spellcheck=${false} placeholder="lattice/hello" ...${text('image')} /></label></div>
         <label class="field">Command <span class="hint">empty: the image's own</span><input name="command" autocapitalize="none" spellcheck=${false} ...${text('command')} /></label></fieldset></section>
       <section class="card pad"><fieldset><legend>How much</legend><div class="two"><label class="field">Instances<input name="instances" min="0" max="1000" ...${number('instances')} /></label><label class="field">Memory, MiB<input name="memory" min="0" ...${number('memory')} /></label>
-        <label class="field">Disk, MiB <span class="hint">0: no limit</span><input min="0" ...${number('disk')} /></label><label class="field">CPU weight<input min="1" max="100" ...${number('weight')} /></label></div></fieldset></section>
+        <label class="field">Disk, MiB <span class="hint">0: no limit</span><input min="0" ...${number('disk')} /></label><label class="field">CPU weight<input min="1" max="100" ...${number('weight')} /></label></div>
+        <label class="field">Volumes <span class="hint">NAME:/PATH or nfs://HOST/PATH:/PATH; what is there outlives the container</span><input name="volumes" autocapitalize="none" spellcheck=${false} placeholder="data:/data" ...${text('volumes')} /></label></fieldset></section>
       <section class="card pad"><fieldset><legend>How it is reached</legend><div class="two"><label class="field">Ports <span class="hint">empty: the image's</span><input inputmode="numeric" placeholder="8080" ...${text('ports')} /></label>
         <label class="field">Routes <span class="hint">HOST, HOST/PATH or HOST/PATH:PORT</span><input autocapitalize="none" disabled=${f.noRoutes} placeholder=${`${f.name || 'NAME'}.${session.info.domain}`} ...${text('routes')} /></label></div>
         <label class="field inline"><input type="checkbox" checked=${f.noRoutes} onChange=${(e) => set('noRoutes', e.target.checked)} />No routes</label>
