@@ -107,6 +107,21 @@ type Router interface {
 	RouteStatuses() []app.RouteStatus
 }
 
+// Routers are the routers on cells. All methods may be called concurrently.
+type Routers interface {
+	// FollowRouting calls fn with what the cell's router is to go by, and at each
+	// change with what has changed, until ctx is done or fn fails.
+	FollowRouting(ctx context.Context, cell string, fn func(app.Routing) error) error
+
+	// ReportRouter takes what a router tells of itself.
+	ReportRouter(r app.RouterReport) error
+
+	// AppsCertificate returns a certificate, in PEM, with which the cell's router
+	// can speak for the names in the request. It is ErrInvalid if one of them is
+	// not under the cluster's domain.
+	AppsCertificate(cell string, csr []byte) ([]byte, error)
+}
+
 // Logs keeps the newest lines of every app. All methods may be called
 // concurrently.
 type Logs interface {

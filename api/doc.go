@@ -89,6 +89,9 @@
 //	POST   /api/v1/cells/ID/ring        Confirmation → 204
 //	GET    /api/v1/cells/ID/work        stream of app.Work
 //	POST   /api/v1/cells/ID/report      app.Report → 204
+//	GET    /api/v1/cells/ID/routing     stream of app.Routing, for a cell that is a router
+//	POST   /api/v1/cells/ID/router      app.RouterReport → 204
+//	POST   /api/v1/cells/ID/apps-certificate Renewal → Renewal, for names of apps
 //	GET    /api/v1/cells/ID/sessions    stream of []app.Session, that the cell is to come for
 //	GET    /api/v1/cells/ID/sessions/SID WebSocket: the cell's end of a session
 //	POST   /api/v1/cells/ID/logs        lines as app.AppendLogLine writes them → 204
@@ -126,7 +129,8 @@
 // A stream is one JSON value a line, and an empty line every 15 s while there
 // is nothing to say. With watch=true, and for work, the value is sent at once
 // and whenever it has changed; who reads slowly misses values in between but
-// never the newest. A stream that can't go on, because the app was removed or
+// never the newest. Routing is told in differences to what was sent before, none
+// of which is left out. A stream that can't go on, because the app was removed or
 // the brain stops, ends with an error as its last line; one that ends without
 // was cut off, but for logs that don't follow. Events come as server-sent events
 // to who accepts text/event-stream: resumed after Last-Event-ID, the error that

@@ -37,7 +37,9 @@ type ServerConfig struct {
 
 	Events Events // the journal
 	Router Router
-	Doctor Doctor
+
+	Routers Routers
+	Doctor  Doctor
 
 	Images Images
 

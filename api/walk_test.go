@@ -35,7 +35,7 @@ func TestEveryPathRefusesTheWrongCaller(t *testing.T) {
 	}
 	own := []string{"POST /api/v1/session/link", "DELETE /api/v1/session"} // what a viewer may do is about itself
 	secret := []string{"/api/v1/users", "/api/v1/tokens", "/api/v1/support", "/api/v1/debug-logs", "/api/v1/store", "/api/v1/ssh-keys", "/api/v1/apps/:name/exec", "/api/v1/tasks/:name/exec"}
-	forCells := []string{"/work", "/report", "/cells/:id/logs", "/log-cursors", "/membership", "/ring", "/certificate", "/sessions", "/sessions/:session"}
+	forCells := []string{"/work", "/report", "/routing", "/cells/:id/router", "/apps-certificate", "/cells/:id/logs", "/log-cursors", "/membership", "/ring", "/certificate", "/sessions", "/sessions/:session"}
 	for _, r := range routes {
 		if r.Path == "/api/v1/ping" || r.Method+" "+r.Path == "POST /api/v1/session" {
 			continue

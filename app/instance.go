@@ -139,6 +139,7 @@ type Cell struct {
 	Draining bool              `json:"draining,omitempty"`          // gets no work, and its instances are moved away
 	Trusting bool              `json:"allows_privileged,omitempty"` // runs apps that are Privileged
 	Version  string            `json:"version"`
+	Router   bool              `json:"router,omitempty"` // it leads requests to apps, too
 	Capacity Resources         `json:"capacity"`
 	Used     Resources         `json:"used"`             // by placements; the brain fills it in
 	Vitals   *Vitals           `json:"vitals,omitempty"` // as last reported; nil: not yet

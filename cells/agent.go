@@ -39,6 +39,9 @@ type Config struct {
 	LogEnd func(guid string) uint64
 	// Vitals, when not nil, returns how the host is. It must be quick.
 	Vitals func() app.Vitals
+	// Changed, when not nil, is called when Instances may return something else,
+	// for the first time when that is all that runs here. It must be quick.
+	Changed func()
 	Log    *slog.Logger
 }
 

@@ -16,6 +16,9 @@ func (a *Agent) changed() {
 	case a.dirty <- struct{}{}:
 	default: // one is asked for already
 	}
+	if a.cfg.Changed != nil {
+		a.cfg.Changed()
+	}
 }
 
 // report tells the brain at each change and now and then without one. The first

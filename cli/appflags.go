@@ -65,7 +65,7 @@ func (f *appFlags) register(cmd *cobra.Command) {
 
 	fl.StringArrayVarP(&f.routes, "http-route", "R", nil, "`HOST[/PATH][:PORT]` that leads to the app, instead of APP.DOMAIN; may be repeated")
 	fl.StringArrayVar(&f.routeOptions, "route-option", nil, routeOptionHelp+strings.Join(app.RouteOptionKeys(), ", "))
-	fl.StringArrayVarP(&f.tcpRoutes, "tcp-route", "T", nil, "`EXTERNAL[:PORT]` of the router leads to the app by TCP, auto being any that is free; with ,proxy-protocol or ,idle-timeout=TIME behind it; may be repeated")
+	fl.StringArrayVarP(&f.tcpRoutes, "tcp-route", "T", nil, "`EXTERNAL[:PORT]` of the router leads to the app by TCP, auto being any that is free; with ,sni=NAME ,proxy-protocol or ,idle-timeout=TIME behind it; may be repeated")
 	fl.BoolVar(&f.noRoutes, "no-routes", false, "no HTTP route leads to the app")
 
 	fl.BoolVarP(&f.root, "run-as-root", "r", false, "")

@@ -56,9 +56,16 @@ func cellsTable(cells []api.CellStatus, bars bool) *table {
 		}
 		t.row(append([]any{field{c.ID, bold}, c.Zone, cellState(c.Cell), memory, share(c.Used.DiskMB, c.Capacity.DiskMB),
 			fmt.Sprintf("%d/%d", c.Used.Containers, c.Capacity.Containers),
-			fmt.Sprintf("%d/%d", c.Running, c.Claimed), c.Address, c.Version}, last...)...)
+			fmt.Sprintf("%d/%d", c.Running, c.Claimed), cellAddress(c.Cell), c.Version}, last...)...)
 	}
 	return &t
+}
+
+func cellAddress(c app.Cell) string {
+	if c.Router {
+		return c.Address + " (router)"
+	}
+	return c.Address
 }
 
 // share returns used and all of something in MiB.

@@ -42,8 +42,8 @@ func (h *hostFlags) config() (doctor.HostConfig, error) {
 	if there(b.DataDir, "cell") && !there(b.DataDir, "brain") {
 		return host, nil
 	}
-	router := doctor.Listen{What: "the router", Network: "tcp", Addr: b.HTTP}
-	if b.HTTP == "" {
+	router := doctor.Listen{What: "the router", Network: "tcp", Addr: b.Router.HTTP}
+	if b.Router.HTTP == "" {
 		router.Addr, router.Else = ":80", "takes 8080"
 	}
 	host.Domain, host.Listen = b.Domain, append(host.Listen, doctor.Listen{What: "the API", Network: "tcp", Addr: b.API}, router)

@@ -203,11 +203,18 @@ func (i *installation) wall() error {
 	}
 	if i.role != install.RoleCell {
 		f.Ports.API = portOf(i.brain.API)
-		f.Ports.Router = append(chosenPort(i.brain.HTTP, 80, 8080), chosenPort(i.brain.Router.HTTPS, 443, 8443)...)
+		f.Ports.Router = routerPorts(i.brain.Router)
 		f.Ports.SSH = chosenPort(i.brain.SSH, 2222)
+	}
+	if i.role == install.RoleCell && i.cell.Router != nil {
+		f.Ports.Router = routerPorts(*i.cell.Router)
 	}
 	i.plan.Firewall = &f
 	return nil
+}
+
+func routerPorts(r config.RouterConfig) []int {
+	return append(chosenPort(r.HTTP, 80, 8080), chosenPort(r.HTTPS, 443, 8443)...)
 }
 
 // chosenPort returns the port of addr, or the usual ones when nobody chose one.

@@ -19,7 +19,8 @@ func newRoutes(st *streams) *cobra.Command {
 		Short:   "List the routes and the instances they lead to now",
 		Long: `List the routes as the brain's router has them now, of one app or of all, and the
 healthy instances behind each: where the router connects to, how many requests and
-connections they have, and which of them it passes over because it can't reach them.`,
+connections they have, and which of them it passes over because it can't reach them.
+What the routers of cells lead there is counted, too.`,
 		Example: st.name + " routes\n" + st.name + " routes web\n" + st.name + " routes -o json",
 		Args:    args(0, 1, "APP"),
 	}
@@ -46,31 +47,49 @@ connections they have, and which of them it passes over because it can't reach t
 
 func routeName(r app.RouteStatus) string {
 	if r.External != 0 {
-		return "tcp :" + strconv.Itoa(r.External)
+		return strings.TrimSpace("tcp :" + strconv.Itoa(r.External) + " " + r.Host)
 	}
 	return r.Host + r.Path
 }
 
 func routesTable(routes []app.RouteStatus) *table {
 	var t table
-	t.head("Route", "App", "Port", "Instance", "Address", "State", "In flight", "Options")
+	t.head("Route", "App", "Port", "Instance", "Address", "State", "In flight", "Options", "Traffic")
 	for _, r := range routes {
-		options := strings.Join(r.Options, ", ")
+		options, traffic := strings.Join(r.Options, ", "), tcpTraffic(r.Connections)
 		if len(r.Backends) == 0 || r.Problem != "" {
 			why := cmp.Or(r.Problem, "no healthy instance")
-			t.row(field{routeName(r), bold}, strings.Join(r.Apps, ", "), "-", "-", "-", field{why, red}, "-", options)
+			t.row(field{routeName(r), bold}, strings.Join(r.Apps, ", "), "-", "-", "-", field{why, red}, "-", options, traffic)
 		}
 		for i, b := range r.Backends {
 			name := field{routeName(r), bold}
 			if i > 0 || r.Problem != "" {
-				name, options = field{}, ""
+				name, options, traffic = field{}, "", ""
 			}
-			state := field{"healthy", green}
-			if b.Ejected {
-				state = field{"ejected", yellow}
-			}
-			t.row(name, b.App, b.Port, strconv.Itoa(b.Index), b.Address, state, b.InFlight, options)
+			t.row(name, b.App, b.Port, strconv.Itoa(b.Index), b.Address, backendState(b), b.InFlight, options, traffic)
 		}
 	}
 	return &t
+}
+
+func backendState(b app.BackendStatus) field {
+	switch {
+	case b.Ejected:
+		return field{"ejected", yellow}
+	case len(b.EjectedBy) > 0:
+		return field{"ejected by " + strings.Join(b.EjectedBy, ", "), yellow}
+	}
+	return field{"healthy", green}
+}
+
+// tcpTraffic says what went through a TCP route; "" of nil.
+func tcpTraffic(c *app.TCPCounts) string {
+	if c == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d open, %d in all", c.Open, c.Total)
+	if c.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", c.Failed)
+	}
+	return text + ", " + sizeText(int64(c.Received)) + " in, " + sizeText(int64(c.Sent)) + " out"
 }

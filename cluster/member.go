@@ -50,7 +50,7 @@ func Cells(members []Member) []app.Cell {
 	for id, m := range best {
 		cells = append(cells, app.Cell{
 			ID: id, Zone: m.Meta.Zone, Labels: m.Meta.Labels, Address: m.Host,
-			State: m.State, Version: m.Meta.Version, Capacity: m.Meta.Capacity, Trusting: m.Meta.Trusting,
+			State: m.State, Version: m.Meta.Version, Capacity: m.Meta.Capacity, Trusting: m.Meta.Trusting, Router: m.Meta.Router,
 		})
 	}
 	slices.SortFunc(cells, func(a, b app.Cell) int { return cmp.Compare(a.ID, b.ID) })

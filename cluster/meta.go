@@ -19,6 +19,7 @@ type Meta struct {
 	Version  string
 	Capacity app.Resources // of the cell
 	Trusting bool          // the cell runs privileged apps
+	Router   bool          // the cell is a router, too
 
 	leaving bool // the node is about to go on its own will
 }
@@ -36,6 +37,7 @@ type wireMeta struct {
 	Containers int               `json:"c,omitempty"`
 	CPUMilli   int               `json:"p,omitempty"`
 	Trusting   bool              `json:"t,omitempty"`
+	Router     bool              `json:"r,omitempty"`
 	Leaving    bool              `json:"x,omitempty"`
 }
 
@@ -43,6 +45,7 @@ func (m Meta) encode() ([]byte, error) {
 	w := wireMeta{
 		API: m.API, Cell: m.Cell, Zone: m.Zone, Labels: m.Labels, Version: m.Version,
 		MemoryMB: m.Capacity.MemoryMB, DiskMB: m.Capacity.DiskMB, Containers: m.Capacity.Containers, CPUMilli: m.Capacity.CPUMilli,
+		Router:   m.Router,
 		Trusting: m.Trusting,
 		Leaving:  true, // counted even when not set, so that a node that could join can leave
 	}
@@ -88,6 +91,7 @@ func decodeMeta(b []byte) (Meta, error) {
 		Capacity: app.Resources{
 			MemoryMB: max(0, w.MemoryMB), DiskMB: max(0, w.DiskMB), Containers: max(0, w.Containers), CPUMilli: max(0, w.CPUMilli),
 		},
+		Router:   w.Router,
 		Trusting: w.Trusting,
 		leaving:  w.Leaving,
 	}, nil

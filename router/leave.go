@@ -16,6 +16,22 @@ func (r *Router) see(gone []*upstream) {
 	}
 }
 
+// Leaving returns how many requests and tunnels there are of instances that are
+// in the table no more, by Backend.Instance.
+func (r *Router) Leaving() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[string]int{}
+	for up := range r.leaving {
+		if n := up.inFlight.Load(); n > 0 {
+			all[up.of.Instance] += int(n)
+		} else {
+			delete(r.leaving, up)
+		}
+	}
+	return all
+}
+
 // InFlight returns how many requests and tunnels an instance (Backend.Instance)
 // has now, also when it is in the table no more.
 func (r *Router) InFlight(instance string) int {
@@ -23,12 +39,12 @@ func (r *Router) InFlight(instance string) int {
 	defer r.mu.Unlock()
 	var n int64
 	for _, up := range r.upstreams {
-		if up.instance == instance {
+		if up.of.Instance == instance {
 			n += up.inFlight.Load()
 		}
 	}
 	for up := range r.leaving {
-		if up.instance == instance {
+		if up.of.Instance == instance {
 			n += up.inFlight.Load()
 		}
 	}

@@ -17,11 +17,11 @@ type endpoint struct {
 // long as tables have it. Its connections are its own, so that none of them
 // can ever serve another instance.
 type upstream struct {
-	dialer   *net.Dialer
-	instance string // Backend.Instance
-	traffic  *traffic
-	born     time.Duration // Router.born
-	refs     int           // of routes in the current table; guarded by Router.mu
+	dialer  *net.Dialer
+	of      *Backend
+	traffic *traffic
+	born    time.Duration // Router.born
+	refs    int           // of routes in the current table; guarded by Router.mu
 
 	inFlight  atomic.Int64
 	failures  atomic.Int64 // to connect, one after the other
@@ -81,7 +81,7 @@ func (r *Router) upstream(b *Backend) *upstream {
 	key := endpoint{b.Addr, b.Instance}
 	up := r.upstreams[key]
 	if up == nil {
-		up = &upstream{dialer: &r.dialer, instance: b.Instance, traffic: r.traffic[b.App], born: r.now()}
+		up = &upstream{dialer: &r.dialer, of: b, traffic: r.traffic[b.App], born: r.now()}
 		r.upstreams[key] = up
 	}
 	return up

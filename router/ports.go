@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -29,6 +28,9 @@ type PortsConfig struct {
 
 	// OnUnreachable is as in Options.
 	OnUnreachable func(addr string)
+
+	// OnConnection is told of each connection that has ended. It must not block.
+	OnConnection func(*Access)
 }
 
 // Ports serve TCP routes: a listener for each external port, whose connections
@@ -42,6 +44,7 @@ type Ports struct {
 	mu     sync.Mutex            // guards what follows
 	apps   map[string][]tcpRoute // by name; only those with routes
 	ports  map[int]*port         // by number; what shall be open, or is
+	flows  map[flowKey]*flow     // of routes that are there or have connections
 	ends   map[endpoint]*end     // instances in routes or with connections
 	open   map[*passage]bool
 	turn   int
@@ -55,11 +58,22 @@ type tcpRoute struct {
 	backends []*Backend
 }
 
-// A port is an external one.
+// A port is an external one. Either it has one route, or all have names that a
+// client of TLS begins with.
 type port struct {
-	route   tcpRoute
-	ln      *net.TCPListener // nil: not bound
-	problem string           // why it is not
+	routes  map[string]tcpRoute // by SNI; "": the only one
+	ln      *net.TCPListener    // nil: not bound
+	problem string              // why it is not
+}
+
+// apps returns whose routes the port has, by name.
+func (at *port) apps() []string {
+	var all []string
+	for _, r := range at.routes {
+		all = append(all, r.name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // NewPorts returns Ports without routes.
@@ -70,12 +84,15 @@ func NewPorts(cfg PortsConfig) *Ports {
 	if cfg.OnUnreachable == nil {
 		cfg.OnUnreachable = func(string) {}
 	}
+	if cfg.OnConnection == nil {
+		cfg.OnConnection = func(*Access) {}
+	}
 	if cfg.Local == nil {
 		cfg.Local = func(string) bool { return false }
 	}
 	return &Ports{
 		cfg: cfg, poke: make(chan struct{}, 1), dialer: net.Dialer{Timeout: dialTimeout}, born: time.Now(),
-		apps: map[string][]tcpRoute{}, ports: map[int]*port{}, ends: map[endpoint]*end{}, open: map[*passage]bool{},
+		apps: map[string][]tcpRoute{}, ports: map[int]*port{}, flows: map[flowKey]*flow{}, ends: map[endpoint]*end{}, open: map[*passage]bool{},
 	}
 }
 
@@ -114,18 +131,18 @@ func (p *Ports) Remove(name string) {
 
 // arrange makes ports and ends what the apps want. The caller holds p.mu.
 func (p *Ports) arrange() {
-	wanted := map[int]bool{}
 	used := map[endpoint]bool{}
+	for _, at := range p.ports {
+		at.routes = map[string]tcpRoute{}
+	}
+	for _, f := range p.flows {
+		f.gone = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.apps)) {
 		for _, r := range p.apps[name] {
-			if r.External == 0 || wanted[r.External] { // the brain lets neither happen
+			if !p.admit(r) {
 				continue
 			}
-			wanted[r.External] = true
-			if p.ports[r.External] == nil {
-				p.ports[r.External] = &port{}
-			}
-			p.ports[r.External].route = r
 			for _, b := range r.backends {
 				key := endpoint{b.Addr, b.Instance}
 				used[key] = true
@@ -136,11 +153,12 @@ func (p *Ports) arrange() {
 		}
 	}
 	for number, at := range p.ports {
-		if !wanted[number] {
+		if len(at.routes) == 0 {
 			at.close()
 			delete(p.ports, number)
 		}
 	}
+	maps.DeleteFunc(p.flows, func(_ flowKey, f *flow) bool { return f.gone && f.counts.Open == 0 })
 	for key, e := range p.ends {
 		if e.gone = !used[key]; e.gone && e.open == 0 {
 			delete(p.ends, key)
@@ -150,6 +168,28 @@ func (p *Ports) arrange() {
 	case p.poke <- struct{}{}:
 	default:
 	}
+}
+
+// admit makes r a route of its port. It reports false when that can't be, which
+// the brain doesn't let happen.
+func (p *Ports) admit(r tcpRoute) bool {
+	at := p.ports[r.External]
+	if at == nil {
+		at = &port{routes: map[string]tcpRoute{}}
+	}
+	_, taken := at.routes[r.SNI]
+	_, whole := at.routes[""]
+	if r.External == 0 || taken || whole || r.SNI == "" && len(at.routes) > 0 {
+		return false
+	}
+	p.ports[r.External] = at
+	at.routes[r.SNI] = r
+	key := r.flow()
+	if p.flows[key] == nil {
+		p.flows[key] = &flow{counts: app.TCPCounts{External: r.External, SNI: r.SNI, App: r.name}}
+	}
+	p.flows[key].gone = false
+	return true
 }
 
 func (at *port) close() {
@@ -196,18 +236,18 @@ func (p *Ports) bind(ctx context.Context, work *sync.WaitGroup) {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(p.cfg.Host, strconv.Itoa(number)))
 		if err != nil {
 			if at.problem != err.Error() && ctx.Err() == nil {
-				p.cfg.Log.Warn("a TCP route has no port: end what listens there, or give the route another port", "app", at.route.name, "port", number, "err", err)
+				p.cfg.Log.Warn("a TCP route has no port: end what listens there, or give the route another port", "apps", at.apps(), "port", number, "err", err)
 			}
 			at.problem = err.Error()
 			continue
 		}
 		at.ln, at.problem = ln.(*net.TCPListener), ""
-		work.Go(func() { p.accept(ctx, work, at, ln.(*net.TCPListener)) })
+		work.Go(func() { p.accept(ctx, work, number, at, ln.(*net.TCPListener)) })
 	}
 }
 
 // accept takes connections until ln is closed.
-func (p *Ports) accept(ctx context.Context, work *sync.WaitGroup, at *port, ln *net.TCPListener) {
+func (p *Ports) accept(ctx context.Context, work *sync.WaitGroup, number int, at *port, ln *net.TCPListener) {
 	for {
 		conn, err := ln.AcceptTCP()
 		if err != nil {
@@ -217,63 +257,21 @@ func (p *Ports) accept(ctx context.Context, work *sync.WaitGroup, at *port, ln *
 			if over || ctx.Err() != nil {
 				return
 			}
-			p.cfg.Log.Warn("a TCP route can't take connections", "app", at.route.name, "err", err)
+			p.cfg.Log.Warn("a TCP route can't take connections", "port", number, "err", err)
 			time.Sleep(acceptAgain) // there are no files left
 			continue
 		}
-		p.mu.Lock()
-		route, full := at.route, len(p.open) >= maxOpen
-		p.mu.Unlock()
-		if full {
-			p.cfg.Log.Warn("a connection was refused: there are too many", "app", route.name, "port", route.External, "most", maxOpen)
-			_ = conn.SetLinger(0)
-			conn.Close()
+		c := &passage{client: conn, began: time.Now()}
+		if !p.enter(c) {
+			p.cfg.Log.Warn("a connection was refused: there are too many", "port", number, "most", maxOpen)
+			c.refuse()
 			continue
 		}
-		work.Go(func() { p.pass(ctx, route, conn) })
+		work.Go(func() {
+			defer p.leave(c)
+			p.pass(ctx, number, c)
+		})
 	}
-}
-
-// InFlight returns how many connections an instance (Backend.Instance) has.
-func (p *Ports) InFlight(instance string) (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for key, e := range p.ends {
-		if key.instance == instance {
-			n += e.open
-		}
-	}
-	return n
-}
-
-// Problems returns why ports are not open that should be, by port.
-func (p *Ports) Problems() map[int]string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := map[int]string{}
-	for number, at := range p.ports {
-		if at.problem != "" {
-			all[number] = at.problem
-		}
-	}
-	return all
-}
-
-// RouteStatuses returns the routes by port.
-func (p *Ports) RouteStatuses() []app.RouteStatus {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := make([]app.RouteStatus, 0, len(p.ports))
-	for number, at := range p.ports {
-		s := app.RouteStatus{External: number, Apps: []string{at.route.name}, Options: at.route.Options(), Problem: at.problem, Backends: []app.BackendStatus{}}
-		for _, b := range at.route.backends {
-			e := p.ends[endpoint{b.Addr, b.Instance}]
-			s.Backends = append(s.Backends, b.status(int64(e.open), e.restUntil != 0))
-		}
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b app.RouteStatus) int { return cmp.Compare(a.External, b.External) })
-	return all
 }
 
 // noInstance says that nobody takes a connection.

@@ -65,6 +65,12 @@ func tcpApp(r app.TCPRoute, addrs ...string) *app.Status {
 func running(t *testing.T) *Ports {
 	t.Helper()
 	p := NewPorts(PortsConfig{Host: "127.0.0.1"})
+	runPorts(t, p)
+	return p
+}
+
+func runPorts(t *testing.T, p *Ports) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -79,7 +85,6 @@ func running(t *testing.T) *Ports {
 			t.Error("Run goes on")
 		}
 	})
-	return p
 }
 
 // until waits for what must come true.
@@ -117,6 +122,9 @@ func TestTCPHalfClose(t *testing.T) {
 	r := app.TCPRoute{External: unusedPort(t)}
 	p := running(t)
 	gone := unusedPort(t) // its instance takes no connection
+	for gone == r.External {
+		gone = unusedPort(t)
+	}
 	p.Set(tcpApp(r, "127.0.0.1:"+strconv.Itoa(gone), listening(t, afterEOF)))
 	for range 4 {
 		c := connected(t, r.External)

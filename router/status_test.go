@@ -1,6 +1,7 @@
 package router
 
 import (
+	"reflect"
 	"testing"
 
 	"lattice/app"
@@ -27,7 +28,7 @@ func TestRouteStatuses(t *testing.T) {
 	}
 	web := all[1]
 	want := app.BackendStatus{App: "web", Index: 0, Instance: "g0", Port: 8080, Address: "10.0.0.1:61001", InFlight: 3, Ejected: true}
-	if len(web.Backends) != 1 || web.Backends[0] != want {
+	if len(web.Backends) != 1 || !reflect.DeepEqual(web.Backends[0], want) {
 		t.Errorf("backends of web: %+v, want %+v", web.Backends, want)
 	}
 	if got := web.Options; len(got) != 2 || got[0] != "sticky=at" || got[1] != "basic-auth=anna:****" {

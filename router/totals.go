@@ -1,6 +1,10 @@
 package router
 
-import "time"
+import (
+	"time"
+
+	"lattice/app"
+)
 
 // Totals are an app's requests since the table has a route of it.
 type Totals struct {
@@ -9,23 +13,28 @@ type Totals struct {
 	buckets  [len(bounds) + 1]uint64
 }
 
-// Totals returns the counts of all apps in the table.
-func (r *Router) Totals() map[string]Totals {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := make(map[string]Totals, len(r.traffic))
-	for name, t := range r.traffic {
-		var sum Totals
-		for class := range t.codes {
-			sum.Requests += t.codes[class].Load()
+// TotalsOf returns the counts of all apps that a router has.
+func TotalsOf(c app.RouterCounts) map[string]Totals {
+	all := make(map[string]Totals, len(c.Apps))
+	for name, t := range c.Apps {
+		sum := Totals{Errors: t.Codes[5]}
+		for _, n := range t.Codes {
+			sum.Requests += n
 		}
-		sum.Errors = t.codes[5].Load()
-		for i := range t.buckets {
-			sum.buckets[i] = t.buckets[i].Load()
-		}
+		copy(sum.buckets[:], t.Buckets)
 		all[name] = sum
 	}
 	return all
+}
+
+// Plus returns the requests of both.
+func (t Totals) Plus(o Totals) Totals {
+	t.Requests += o.Requests
+	t.Errors += o.Errors
+	for i := range t.buckets {
+		t.buckets[i] += o.buckets[i]
+	}
+	return t
 }
 
 // Since returns the requests after an earlier count; if that is of a time before

@@ -12,14 +12,14 @@ func TestTotalsTellRatesAndQuantiles(t *testing.T) {
 	for range 90 {
 		tr.add(200, 3*time.Millisecond)
 	}
-	before := r.Totals()["web"]
+	before := TotalsOf(r.Counts())["web"]
 	for range 95 {
 		tr.add(200, 7*time.Millisecond)
 	}
 	for range 5 {
 		tr.add(503, time.Minute)
 	}
-	got := r.Totals()["web"].Since(before)
+	got := TotalsOf(r.Counts())["web"].Since(before)
 	if got.Requests != 100 || got.Errors != 5 {
 		t.Errorf("got %d requests and %d errors, want 100 and 5", got.Requests, got.Errors)
 	}

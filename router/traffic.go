@@ -35,7 +35,7 @@ func (t *traffic) add(code int, took time.Duration) {
 	t.took.Add(int64(took))
 }
 
-// An Access is a request that is done with. Its strings are good only while the
+// An Access is a request, or a connection of a TCP route, that is done with. Its strings are good only while the
 // function runs that it is given to.
 type Access struct {
 	App      string // that has the route
@@ -51,6 +51,11 @@ type Access struct {
 	Took time.Duration
 	Code int   // 499: the client went away
 	Sent int64 // bytes of the answer, header included; -1: not known
+
+	// Of a connection of a TCP route, of which Proto is "TCP", Target ":PORT" and
+	// Code 0.
+	Received int64  // bytes from the client
+	Failure  string // why it came to nothing; empty: it didn't
 }
 
 // tally counts a request that is done with. It reports whether somebody wants

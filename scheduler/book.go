@@ -158,8 +158,7 @@ func (s *Scheduler) show(name string) {
 	}
 }
 
-// A Feed tells which apps have changed in a way that routers go by. It lives as
-// long as its Scheduler.
+// A Feed tells which apps have changed in a way that routers go by.
 type Feed struct {
 	s     *Scheduler
 	names map[string]bool
@@ -175,6 +174,13 @@ func (s *Scheduler) NewFeed() *Feed {
 	}
 	s.book.feeds = append(s.book.feeds, f)
 	return f
+}
+
+// Close ends f.
+func (f *Feed) Close() {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	f.s.book.feeds = slices.DeleteFunc(f.s.book.feeds, func(o *Feed) bool { return o == f })
 }
 
 // Next returns the apps that have changed since it was last called, and the

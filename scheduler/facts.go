@@ -121,7 +121,7 @@ func (s *Scheduler) busy(p app.Placement, in app.Instance, now time.Time) bool {
 	case took > drainTime:
 		return false
 	}
-	return s.cfg.Open(in) > 0
+	return s.cfg.Open(in, since) > 0
 }
 
 // meet takes note of the cells that are there, and forgets what dead ones
@@ -176,7 +176,7 @@ func (s *Scheduler) met(cells []app.Cell) bool {
 // sameCell compares what others can see of a cell.
 func sameCell(a, b app.Cell) bool {
 	return a.State == b.State && a.Capacity == b.Capacity && a.Address == b.Address && a.Zone == b.Zone &&
-		a.Version == b.Version && a.Trusting == b.Trusting && maps.Equal(a.Labels, b.Labels)
+		a.Version == b.Version && a.Trusting == b.Trusting && a.Router == b.Router && maps.Equal(a.Labels, b.Labels)
 }
 
 // withAbsent adds the cells that something is placed on and are not there. One that

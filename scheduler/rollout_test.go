@@ -77,7 +77,7 @@ func revisions(s *scheduler.Scheduler, name string) string {
 }
 
 // cluster runs a Scheduler with two obedient cells and an app of three instances.
-func cluster(t *testing.T, open func(app.Instance) int) (*scheduler.Scheduler, *obedient) {
+func cluster(t *testing.T, open func(app.Instance, time.Time) int) (*scheduler.Scheduler, *obedient) {
 	t.Helper()
 	g := newGossip(cell("a", 2048), cell("b", 2048))
 	s := startWith(t, scheduler.Config{Store: storetest.Open(t), Members: g.get, Grace: time.Minute, Open: open})
@@ -177,7 +177,7 @@ func TestCanaryWaitsToBePromoted(t *testing.T) {
 func TestRetiredInstanceIsKeptWhileRequestsAreOpen(t *testing.T) {
 	var open atomic.Bool
 	open.Store(true)
-	s, _ := cluster(t, func(in app.Instance) int {
+	s, _ := cluster(t, func(in app.Instance, _ time.Time) int {
 		if open.Load() && in.Index == 2 {
 			return 1
 		}

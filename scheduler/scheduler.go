@@ -32,9 +32,9 @@ type Config struct {
 	Choose  Options       // how to choose cells
 
 	Rebalance bool // move instances to a cell that has come, one at a time
-	// Open returns how many requests an instance is serving, also after it
-	// was taken out of the routes. Nil: none.
-	Open func(app.Instance) int
+	// Open returns how many requests an instance is serving that was taken out
+	// of the routes at that time; one at least while a router may not know. Nil: none.
+	Open func(in app.Instance, out time.Time) int
 	// Emit takes note of what happens, at once. Nil: nobody does.
 	Emit func(app.Event)
 	// Gone is called when a task is forgotten. Nil: nobody cares.
@@ -102,7 +102,7 @@ func New(cfg Config) (*Scheduler, error) {
 		return nil, err
 	}
 	if cfg.Open == nil {
-		cfg.Open = func(app.Instance) int { return 0 }
+		cfg.Open = func(app.Instance, time.Time) int { return 0 }
 	}
 	if cfg.Gone == nil {
 		cfg.Gone = func(string) {}

@@ -10,17 +10,24 @@ import (
 // A portRange is the ports that are given to TCP routes which name none.
 type portRange struct{ first, last int }
 
+// A tcpOwner is an app with one of its routes.
+type tcpOwner struct {
+	route app.TCPRoute
+	app   string
+}
+
 // claimPorts returns the TCP routes with a port in the place of each that is 0:
 // the one that such a route had before, or the first that is free. taken says
-// who has which. It is app.ErrInvalid when one that is asked for is taken.
-func claimPorts(routes, had []app.TCPRoute, taken map[int]string, from portRange) ([]app.TCPRoute, error) {
+// who stands in the way of a route, "" for nobody. It is app.ErrInvalid when
+// somebody has one that is asked for.
+func claimPorts(routes, had []app.TCPRoute, taken func(app.TCPRoute) string, from portRange) ([]app.TCPRoute, error) {
 	routes = slices.Clone(routes)
 	used := map[int]bool{}
 	for _, r := range routes {
 		if r.External == 0 {
 			continue
 		}
-		if who := taken[r.External]; who != "" {
+		if who := taken(r); who != "" {
 			return nil, app.Invalid("the TCP route %s can't be: port %d is %s; choose another, or auto for any that is free", r, r.External, who)
 		}
 		used[r.External] = true
@@ -30,7 +37,7 @@ func claimPorts(routes, had []app.TCPRoute, taken map[int]string, from portRange
 		if r.External != 0 {
 			continue
 		}
-		free := func(port int) bool { return !used[port] && taken[port] == "" }
+		free := func(port int) bool { return !used[port] && taken(app.TCPRoute{External: port}) == "" }
 		if at := slices.IndexFunc(had, func(h app.TCPRoute) bool { return h.Port == r.Port && free(h.External) }); at >= 0 {
 			r.External = had[at].External
 		} else if r.External = from.free(free); r.External == 0 {
@@ -57,19 +64,28 @@ func (s *Scheduler) withPorts(a, was app.App) (app.App, error) {
 	if len(a.TCPRoutes) == 0 {
 		return a, nil
 	}
-	taken := map[int]string{}
-	for port, who := range s.cfg.Reserved() {
-		taken[port] = "where " + who + " is"
-	}
+	reserved := s.cfg.Reserved()
+	others := map[int][]tcpOwner{}
 	s.mu.Lock()
 	for _, other := range s.apps {
 		for _, r := range other.TCPRoutes {
 			if other.Name != a.Name {
-				taken[r.External] = fmt.Sprintf("that of a TCP route of app %q", other.Name)
+				others[r.External] = append(others[r.External], tcpOwner{r, other.Name})
 			}
 		}
 	}
 	s.mu.Unlock()
+	taken := func(r app.TCPRoute) string {
+		if who := reserved[r.External]; who != "" {
+			return "where " + who + " is"
+		}
+		for _, o := range others[r.External] {
+			if r.Clashes(o.route) {
+				return fmt.Sprintf("that of a TCP route of app %q", o.app)
+			}
+		}
+		return ""
+	}
 	var err error
 	a.TCPRoutes, err = claimPorts(a.TCPRoutes, was.TCPRoutes, taken, portRange{s.cfg.FirstTCPPort, s.cfg.LastTCPPort})
 	return a, err

@@ -28,14 +28,10 @@ type Common struct {
 type BrainConfig struct {
 	Common
 	API    string // "ip:port" of the API; no ip: all
-	HTTP   string // "ip:port" of the router; empty: port 80 when it may and it is free, else 8080
 	SSH    string // "ip:port" of the SSH port; empty: port 2222 when it is free; SSHOff: none
 	Domain string // apps are at NAME.Domain
 
 	Router RouterConfig
-
-	AccessLog bool   // a line in an app's log for each request
-	Metrics   string // "ip:port" of the router's metrics; empty: none
 
 	CertificateLife time.Duration // of the certificates of cells
 
@@ -66,7 +62,8 @@ type CellConfig struct {
 	EvacuateOnStop  bool          // move the instances to other cells when told to stop
 	EvacuateTimeout time.Duration // the longest that may take
 
-	Layers string // "ip:port" at which other cells get layers; no ip: all; Off: nowhere
+	Layers string        // "ip:port" at which other cells get layers; no ip: all; Off: nowhere
+	Router *RouterConfig // nil: it is none; also in a process that is a brain, too
 
 	Containerd string // socket of an external containerd; empty: the one inside
 }
@@ -111,6 +108,7 @@ func Cell(flags *pflag.FlagSet, file string) (CellConfig, error) {
 	}
 	c := r.cell(r.common())
 	r.join(&c)
+	r.ingress(&c)
 	c.Settings = r.settings()
 	return c, errors.Join(r.errs...)
 }

@@ -98,7 +98,7 @@ func TestDefaults(t *testing.T) {
 		"state dir":      b.StateDir == c.StateDir && strings.HasPrefix(b.StateDir, "/run/lattice/") && len(b.StateDir) == len("/run/lattice/")+8,
 		"api":            b.API == ":7443",
 		"gossip":         b.Gossip == ":7946",
-		"router":         b.HTTP == "",
+		"router":         b.Router.HTTP == "",
 		"domain":         b.Domain == "lattice.localhost",
 		"log":            b.LogLevel == slog.LevelInfo && b.LogFormat == "text",
 		"zone":           c.Zone == "z1",
@@ -192,6 +192,29 @@ func TestBadValues(t *testing.T) {
 			t.Errorf("%s: got error %v, want %q in it", c.name, err, c.want)
 		} else if n := strings.Count(err.Error(), "\n"); n != 0 {
 			t.Errorf("%s: got %d errors more than wanted: %v", c.name, n, err)
+		}
+	}
+}
+
+func TestACellIsARouterIfAsked(t *testing.T) {
+	if c, err := cell(t, ""); err != nil || c.Router != nil {
+		t.Errorf("without --router: %+v, %v", c.Router, err)
+	}
+	c, err := cell(t, "", "--router", "--http", ":81", "--metrics", ":9100", "--access-log=false")
+	if err != nil || c.Router == nil || c.Router.HTTP != ":81" || c.Router.Metrics != ":9100" || c.Router.AccessLog {
+		t.Errorf("with it: %+v, %v", c.Router, err)
+	}
+	if c, err := cell(t, write(t, "lattice.yaml", "http: :81\n")); err != nil || c.Router != nil {
+		t.Errorf("a file that is for the brain, too: %v", err)
+	}
+	for args, want := range map[string]string{
+		"--http :81":                      "a cell is a router with --router only",
+		"--router --http :7946":           "port 7946 is wanted for http too",
+		"--router --http x":               "write it as :port or ip:port",
+		"--router --http :81 --https :81": "port 81 is wanted for http too",
+	} {
+		if _, err := cell(t, "", strings.Fields(args)...); !errors.Is(err, app.ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
 		}
 	}
 }

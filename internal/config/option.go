@@ -43,7 +43,7 @@ type option struct {
 // options returns all there are, in the order of the help text. The key names
 // and defaults are here and nowhere else.
 func options() []option {
-	return slices.Concat(mainOptions(), routerOptions(roleBrain|roleUp), logOptions())
+	return slices.Concat(mainOptions(), routerOptions(), logOptions())
 }
 
 func mainOptions() []option {
@@ -54,11 +54,8 @@ func mainOptions() []option {
 		{key: "gossip", roles: roleAll, def: ":7946", usage: "`[ip]:port` to gossip on, TCP and UDP"},
 
 		{key: "api", roles: roleBrain | roleUp, def: ":" + apiPort, usage: "`[ip]:port` of the API"},
-		{key: "http", roles: roleBrain | roleUp, def: "", auto: ":80 if free and allowed, else :8080", usage: "`[ip]:port` of the router"},
 		{key: "domain", roles: roleBrain | roleUp, def: "lattice.localhost", usage: "apps are at NAME.`domain`"},
 		{key: "ssh", roles: roleBrain | roleUp, def: "", auto: ":2222 if it is free, else off", usage: "`[ip]:port` for plain ssh, scp and sftp into containers, or off"},
-		{key: "access-log", roles: roleBrain | roleUp, def: true, usage: "a line in an app's log for each request to it"},
-		{key: "metrics", roles: roleBrain | roleUp, def: "", auto: "no metrics", usage: "`[ip]:port` to serve the router's metrics on, at /metrics, for Prometheus; anybody who reaches it can read them"},
 		{key: "certificate-life", roles: roleBrain | roleUp, def: "720h", usage: "`time` that a cell's certificate is valid; after two thirds of it the cell gets a new one"},
 		{key: "placement", roles: roleBrain | roleUp, def: "spread", usage: "`how` to choose cells: spread (all evenly) or pack (one after the other); instances of one app are spread either way"},
 		{key: "max-starts", roles: roleBrain | roleUp, def: 0, auto: "any", usage: "`number` of instances that may be starting at the same time; others wait for their turn"},
@@ -80,6 +77,7 @@ func mainOptions() []option {
 		{key: "evacuate-on-stop", roles: roleCell | roleUp, def: false, usage: "when told to stop, move the instances to other cells first"},
 		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},
 		{key: "layers", roles: roleCell | roleUp, def: DefaultLayers, usage: "`[ip]:port` at which other cells get layers of images that this one has, or off"},
+		{key: "router", roles: roleCell, def: false, usage: "lead requests to apps from this host's ports, too, as the brain does, also while the brain is away; the flags from --http on are for that"},
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
 	}
 }

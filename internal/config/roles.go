@@ -53,13 +53,9 @@ func (r *reader) brain(common Common) BrainConfig {
 	b := BrainConfig{
 		Common: common,
 		API:    r.listen("api", false),
-		HTTP:   r.listen("http", true),
 		Domain: strings.ToLower(r.text("domain")),
 
 		Router: r.router(),
-
-		AccessLog: r.truth("access-log"),
-		Metrics:   r.listen("metrics", true),
 
 		CertificateLife: r.duration("certificate-life", minCertificateLife, maxCertificateLife),
 
@@ -77,15 +73,14 @@ func (r *reader) brain(common Common) BrainConfig {
 		r.wrong("domain", "%q is not a domain; write it like apps.example.com", b.Domain)
 	}
 	r.distinct("api", b.API, "gossip", b.Gossip)
-	r.distinct("api", b.API, "http", b.HTTP)
-	r.distinct("gossip", b.Gossip, "http", b.HTTP)
-	r.distinct("https", b.Router.HTTPS, "http", b.HTTP)
+	r.distinct("api", b.API, "http", b.Router.HTTP)
+	r.distinct("gossip", b.Gossip, "http", b.Router.HTTP)
 	r.distinct("https", b.Router.HTTPS, "api", b.API)
 	if b.SSH = r.text("ssh"); b.SSH != "" && b.SSH != SSHOff {
 		b.SSH = r.listen("ssh", true)
 		r.distinct("ssh", b.SSH, "api", b.API)
 		r.distinct("ssh", b.SSH, "gossip", b.Gossip)
-		r.distinct("ssh", b.SSH, "http", b.HTTP)
+		r.distinct("ssh", b.SSH, "http", b.Router.HTTP)
 		r.distinct("ssh", b.SSH, "https", b.Router.HTTPS)
 	}
 	return b
@@ -125,6 +120,21 @@ func (r *reader) cell(common Common) CellConfig {
 	}
 	r.capacity(&c)
 	return c
+}
+
+// ingress reads what a cell needs that has its brain elsewhere and is a router.
+func (r *reader) ingress(c *CellConfig) {
+	router := r.router()
+	if r.truth("router") {
+		r.distinct("gossip", c.Gossip, "http", router.HTTP)
+		c.Router = &router
+		return
+	}
+	for _, o := range routerOptions() {
+		if o.roles&roleCell != 0 && r.flags.Changed(o.key) {
+			r.wrong(o.key, "a cell is a router with --router only: add that, or leave --%s out", o.key)
+		}
+	}
 }
 
 // capacity finds out what wasn't given.

@@ -11,8 +11,9 @@ import (
 // Off is what an address is when nothing shall listen there.
 const Off = "off"
 
-// RouterConfig is what a router needs beside the address for plain HTTP.
+// RouterConfig is what a router needs.
 type RouterConfig struct {
+	HTTP  string // "ip:port"; empty: port 80 when it may and it is free, else 8080
 	HTTPS string // "ip:port"; empty: port 443 or 8443 where one of them is free; Off: none
 
 	Certificates []CertificateFile // go before all others
@@ -24,9 +25,11 @@ type RouterConfig struct {
 	Trusted       []netip.Prefix // proxies that are believed about the client
 	ProxyProtocol bool           // they begin connections with its header
 
-	FirstTCPPort, LastTCPPort int // for TCP routes that name no port
+	FirstTCPPort, LastTCPPort int // for TCP routes that name no port; 0 on a cell
 
+	AccessLog    bool   // a line in an app's log for each request
 	AccessFormat string // of the access log; empty: lattice's own
+	Metrics      string // "ip:port" of the router's metrics; empty: none
 	ErrorPages   string // folder; empty: plain text
 }
 
@@ -34,8 +37,10 @@ type RouterConfig struct {
 type CertificateFile struct{ Cert, Key string }
 
 // routerOptions are the options of a router.
-func routerOptions(roles role) []option {
+func routerOptions() []option {
+	const roles = roleAll
 	return []option{
+		{key: "http", roles: roles, def: "", auto: ":80 if free and allowed, else :8080", usage: "`[ip]:port` of the router"},
 		{key: "https", roles: roles, def: "", auto: ":443 if free and allowed, else :8443, else none", usage: "`[ip]:port` of the router for HTTPS, or off"},
 		{key: "tls-cert", roles: roles, def: []string(nil), usage: "`file` with a certificate and its chain; may be repeated, each with its --tls-key"},
 		{key: "tls-key", roles: roles, def: []string(nil), usage: "`file` with the key of the --tls-cert in the same place"},
@@ -45,24 +50,34 @@ func routerOptions(roles role) []option {
 		{key: "acme-ca", roles: roles, def: "", auto: "those of this host", usage: "`file` with the CA certificates to trust for the ACME directory itself"},
 		{key: "trusted-proxies", roles: roles, def: []string(nil), usage: "`network` of proxies in front of the router, as 10.0.0.0/8: only they are believed in X-Forwarded-For, -Host, -Proto and Forwarded; may be repeated"},
 		{key: "proxy-protocol", roles: roles, def: false, usage: "connections of the trusted proxies, or all if there are none, begin with a header of the PROXY protocol, version 1 or 2"},
-		{key: "tcp-ports", roles: roles, def: "20000-20999", usage: "`range` of ports for TCP routes that name none"},
-		{key: "access-log-format", roles: roles, def: "", auto: "lattice's own", usage: "`format` of the lines about requests: json, combined, or text with {client} {method} {host} {target} {proto} {code} {sent} {took} {index} {addr} {referer} {agent} {forwarded_for} {request_id} {time}"},
+		{key: "tcp-ports", roles: roleBrain | roleUp, def: "20000-20999", usage: "`range` of ports for TCP routes that name none"},
+		{key: "access-log", roles: roles, def: true, usage: "a line in an app's log for each request to it"},
+		{key: "access-log-format", roles: roles, def: "", auto: "lattice's own", usage: "`format` of the lines about requests: json, combined, or text with {client} {method} {host} {target} {proto} {code} {sent} {took} {index} {addr} {referer} {agent} {forwarded_for} {request_id} {time}, and of TCP routes {received} {failure}"},
 		{key: "error-pages", roles: roles, def: "", auto: "plain text", usage: "`folder` with pages for the router's own errors: 503.html, 5xx.html or error.html, with {status} {reason} {cause} {request_id} in them"},
+		{key: "metrics", roles: roles, def: "", auto: "no metrics", usage: "`[ip]:port` to serve the router's metrics on, at /metrics, for Prometheus; anybody who reaches it can read them"},
 	}
 }
 
 func (r *reader) router() RouterConfig {
 	c := RouterConfig{
+		HTTP:    r.listen("http", true),
 		Folder:  r.dir("tls-folder"),
 		ACMEURL: r.text("acme-url"), ACMEEmail: r.text("acme-email"), ACMERoots: r.dir("acme-ca"),
 		ProxyProtocol: r.truth("proxy-protocol"),
+		AccessLog:     r.truth("access-log"),
 		AccessFormat:  r.text("access-log-format"),
+		Metrics:       r.listen("metrics", true),
 		ErrorPages:    r.dir("error-pages"),
 	}
-	c.FirstTCPPort, c.LastTCPPort = r.ports("tcp-ports")
+	if r.role != roleCell {
+		c.FirstTCPPort, c.LastTCPPort = r.ports("tcp-ports")
+	}
 	if c.HTTPS = r.text("https"); c.HTTPS != Off {
 		c.HTTPS = r.listen("https", true)
 	}
+	r.distinct("https", c.HTTPS, "http", c.HTTP)
+	r.distinct("metrics", c.Metrics, "http", c.HTTP)
+	r.distinct("metrics", c.Metrics, "https", c.HTTPS)
 	certs, keys := r.list("tls-cert"), r.list("tls-key")
 	if len(certs) != len(keys) {
 		r.wrong("tls-cert", "there are %d certificates and %d keys: give each --tls-cert its --tls-key", len(certs), len(keys))

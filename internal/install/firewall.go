@@ -42,10 +42,10 @@ func (f Firewall) rules(role string) string {
 	if len(f.Open) > 0 {
 		allow(&in, "", "tcp dport "+set(f.Open)+" accept")
 	}
+	if routers := slices.Sorted(slices.Values(p.Router)); len(routers) > 0 {
+		allow(&in, "", "tcp dport "+set(routers)+` accept comment "router"`)
+	}
 	if role != RoleCell {
-		if routers := slices.Sorted(slices.Values(p.Router)); len(routers) > 0 {
-			allow(&in, "", "tcp dport "+set(routers)+` accept comment "router"`)
-		}
 		if len(p.SSH) > 0 {
 			allow(&in, "", "tcp dport "+set(p.SSH)+` accept comment "ssh into containers"`)
 		}

@@ -72,12 +72,16 @@ func TestFirewallOpensOnlyWhatIsNeeded(t *testing.T) {
 	for _, c := range []struct {
 		role     string
 		has, not []string
+		router   []int
 	}{
-		{RoleBrain, []string{gossip, router, "tcp dport 7443", "tcp dport { 22 }"}, []string{"61000", "forward"}},
-		{RoleCell, []string{gossip, apps, "chain forward"}, []string{"7443", "443 }"}},
-		{RoleUp, []string{gossip, router, apps, "tcp dport 7443"}, nil},
+		{RoleBrain, []string{gossip, router, "tcp dport 7443", "tcp dport { 22 }"}, []string{"61000", "forward"}, []int{443, 80}},
+		{RoleCell, []string{gossip, apps, "chain forward"}, []string{"7443", "443 }"}, nil},
+		{RoleCell, []string{gossip, apps, router}, []string{"7443"}, []int{443, 80}},
+		{RoleUp, []string{gossip, router, apps, "tcp dport 7443"}, nil, []int{443, 80}},
 	} {
-		got := text(t, plan(c.role), firewallFile)
+		p := plan(c.role)
+		p.Firewall.Ports.Router = c.router
+		got := text(t, p, firewallFile)
 		for _, s := range c.has {
 			if !strings.Contains(got, s) {
 				t.Errorf("%s: no %q in\n%s", c.role, s, got)

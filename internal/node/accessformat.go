@@ -65,6 +65,8 @@ func accessFields() map[string]func(a *router.Access) string {
 		"referer":       func(a *router.Access) string { return orDash(a.Referer) },
 		"agent":         func(a *router.Access) string { return orDash(a.UserAgent) },
 		"forwarded_for": func(a *router.Access) string { return orDash(a.ForwardedFor) },
+		"received":      func(a *router.Access) string { return strconv.FormatInt(a.Received, 10) },
+		"failure":       func(a *router.Access) string { return orDash(a.Failure) },
 		"request_id":    func(a *router.Access) string { return orDash(a.ID) },
 		"time":          func(a *router.Access) string { return a.At.Format("02/Jan/2006:15:04:05 -0700") },
 	}
@@ -109,9 +111,11 @@ func appendAccessJSON(b []byte, a *router.Access) []byte {
 		Agent        string    `json:"agent,omitempty"`
 		ForwardedFor string    `json:"forwarded_for,omitempty"`
 		ID           string    `json:"request_id,omitempty"`
+		Received     int64     `json:"received,omitempty"` // bytes from the client, of a connection of a TCP route
+		Failure      string    `json:"failure,omitempty"`
 	}{
 		a.At, a.Client, a.Method, a.Host, cut(a.Target), a.Proto, a.Code, a.Sent, a.Took.Seconds(), a.Index, a.Addr,
-		cut(a.Referer), cut(a.UserAgent), cut(a.ForwardedFor), a.ID,
+		cut(a.Referer), cut(a.UserAgent), cut(a.ForwardedFor), a.ID, a.Received, a.Failure,
 	})
 	if err != nil { // no value here can be the reason
 		return appendAccess(b, a)

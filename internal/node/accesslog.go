@@ -135,19 +135,20 @@ func (l *accessLog) flush(now time.Time) {
 	}
 }
 
-// appendAccess appends the line about a request. What a client has sent is
-// quoted, so that it can't look like something else.
+// appendAccess appends the line about a request or a connection. What a client
+// has sent is quoted, so that it can't look like something else.
 func appendAccess(b []byte, a *router.Access) []byte {
 	b = append(b, a.Client...)
 	b = append(b, ' ')
-	b = appendQuoted(b, a.Method+" "+a.Host+a.Target+" "+a.Proto)
-	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(a.Code), 10)
-	b = append(b, ' ')
-	if a.Sent >= 0 {
-		b = strconv.AppendInt(b, a.Sent, 10)
+	if a.Proto == "TCP" {
+		b = appendQuoted(b, "TCP "+a.Host+a.Target)
+		b = fmt.Appendf(b, " %d received %d sent", a.Received, a.Sent)
 	} else {
-		b = append(b, '-')
+		b = appendQuoted(b, a.Method+" "+a.Host+a.Target+" "+a.Proto)
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, int64(a.Code), 10)
+		b = append(b, ' ')
+		b = append(b, dashed(int(a.Sent), a.Sent >= 0)...)
 	}
 	b = fmt.Appendf(b, " %.4fs to ", a.Took.Seconds())
 	if a.Index >= 0 {
@@ -155,7 +156,7 @@ func appendAccess(b []byte, a *router.Access) []byte {
 	} else {
 		b = append(b, '-')
 	}
-	for _, f := range [][2]string{{"referer", a.Referer}, {"agent", a.UserAgent}, {"forwarded_for", a.ForwardedFor}, {"request_id", a.ID}} {
+	for _, f := range [][2]string{{"referer", a.Referer}, {"agent", a.UserAgent}, {"forwarded_for", a.ForwardedFor}, {"request_id", a.ID}, {"failure", a.Failure}} {
 		if f[1] != "" {
 			b = append(b, ' ')
 			b = append(b, f[0]...)

@@ -127,7 +127,7 @@ func (s loggedTasks) RemoveSchedule(ctx context.Context, name string) error {
 
 // describe fills in what a cell tells the others of itself.
 func describe(m *cluster.Meta, c config.CellConfig) {
-	m.Cell, m.Zone, m.Labels = c.ID, c.Zone, c.Labels
+	m.Cell, m.Zone, m.Labels, m.Router = c.ID, c.Zone, c.Labels, c.Router != nil
 	m.Trusting = c.AllowPrivileged
 	m.Capacity = app.Resources{MemoryMB: c.MemoryMB, DiskMB: c.DiskMB, Containers: c.MaxContainers, CPUMilli: 1000 * c.CPUs}
 }

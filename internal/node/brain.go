@@ -1,11 +1,9 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"lattice/api"
@@ -36,20 +33,21 @@ import (
 
 // brain is the brain half of a process.
 type brain struct {
-	cfg       config.BrainConfig
-	localCell string // ID of the cell in this process; empty: none
-	version   string
-	log       *slog.Logger
+	front
+
+	cfg     config.BrainConfig
+	version string
+	log     *slog.Logger
 
 	ca      *pki.CA
+	appsCA  *pki.AppsCA
 	secrets *pki.Secrets
 	users   *pki.Users
 	store   *store.Store
 	sched   *scheduler.Scheduler
 	hub     *logs.Hub
 	journal *events.Journal
-	router  *router.Router
-	ports   *router.Ports
+	routers *routers // on cells
 	members *cluster.Cluster
 
 	registries *images.Settings
@@ -62,22 +60,15 @@ type brain struct {
 	broker *sessions.Broker
 	ssh    *sshPort // nil: none
 
-	access  *accessLog // nil: none
 	history *history
 
 	sockets *systemd.Sockets
-	settled chan struct{} // closed when the first table is in that knows what the cells run
-
-	apiLn, httpLn, metricsLn net.Listener // metricsLn may be nil
-
-	https secured
-
-	note string // about the router's ports
+	apiLn   net.Listener
 }
 
 // openBrain opens files and binds ports, so that what can fail fails at once.
 func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logger) (_ *brain, err error) {
-	b := &brain{cfg: cfg, localCell: localCell, version: version, log: log, settled: make(chan struct{})}
+	b := &brain{front: newFront(cfg.Router, localCell, log), cfg: cfg, version: version, log: log}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -85,6 +76,9 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	}()
 	dir := filepath.Join(cfg.DataDir, "brain")
 	if b.ca, err = pki.OpenCA(dir); err != nil {
+		return nil, err
+	}
+	if b.appsCA, err = pki.OpenAppsCA(dir, cfg.Domain); err != nil {
 		return nil, err
 	}
 	if b.secrets, err = pki.OpenSecrets(dir); err != nil {
@@ -105,16 +99,8 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 	if b.apiLn, err = b.sockets.Listen("api", cfg.API); err != nil {
 		return nil, fmt.Errorf("the API can't listen on %s: %w", cfg.API, err)
 	}
-	if b.httpLn, b.note, err = b.listenHTTP(cfg.HTTP); err != nil {
+	if err := b.listen(b.sockets); err != nil {
 		return nil, err
-	}
-	if err := b.openHTTPS(dir); err != nil {
-		return nil, err
-	}
-	if cfg.Metrics != "" {
-		if b.metricsLn, err = b.sockets.Listen("metrics", cfg.Metrics); err != nil {
-			return nil, fmt.Errorf("the router's metrics can't be on %s: %w", cfg.Metrics, err)
-		}
 	}
 	if err := b.listenSSH(dir); err != nil {
 		return nil, err
@@ -126,7 +112,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		Store: b.store, Members: b.cells, Domain: cfg.Domain, Grace: away, Log: log.With("part", "scheduler"),
 		Rebalance:    cfg.Rebalance,
 		Choose:       scheduler.Options{Pack: cfg.Pack, MaxStarts: cfg.MaxStarts, MaxStartsPerCell: cfg.MaxStartsPerCell},
-		Open:         func(in app.Instance) int { return b.inFlight(cmp.Or(in.GUID, in.ID)) },
+		Open:         b.openRequests,
 		FirstTCPPort: cfg.Router.FirstTCPPort, LastTCPPort: cfg.Router.LastTCPPort, Reserved: b.reserved,
 		Emit: b.journal.Emit,
 		Gone: func(task string) { b.hub.Forget(task) },
@@ -141,66 +127,19 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		return nil, err
 	}
 	b.hub = logs.New()
-	if b.router, err = b.newRouter(); err != nil {
+	if err = b.front.open(dir, b.appsCA.Certificate, b.hub); err != nil {
 		return nil, err
 	}
-	b.ports = b.newPorts()
-	b.history = newHistory(b.sched.Statuses, b.router.Totals)
+	b.routers = newRouters()
+	b.history = newHistory(b.sched.Statuses, b.totals)
 	return b, nil
-}
-
-func (b *brain) newRouter() (*router.Router, error) {
-	cfg := b.cfg.Router
-	o := router.Options{Log: b.log.With("part", "router"), Trusted: cfg.Trusted, ProxyProtocol: cfg.ProxyProtocol}
-	if b.https.ln != nil {
-		o.HTTPSPort, o.Challenge = number(b.https.ln), b.https.certs.Challenge
-	}
-	if cfg.ErrorPages != "" {
-		var err error
-		if o.Pages, err = router.ReadPages(cfg.ErrorPages); err != nil {
-			return nil, err
-		}
-	}
-	if b.cfg.AccessLog {
-		format, err := newAccessFormat(cfg.AccessFormat)
-		if err != nil {
-			return nil, err
-		}
-		b.access = newAccessLog(b.hub, format)
-		o.OnAccess = b.access.add
-	}
-	return router.New(o), nil
-}
-
-// listenHTTP binds the router's port. When none is configured it is 80, or 8080
-// where 80 is taken or not allowed; note says so.
-func (b *brain) listenHTTP(addr string) (ln net.Listener, note string, err error) {
-	if addr != "" {
-		if ln, err = b.sockets.Listen("http", addr); err != nil {
-			return nil, "", fmt.Errorf("the router can't listen on %s: %w", addr, err)
-		}
-		return ln, "", nil
-	}
-	ln, err = b.sockets.Listen("http-80", ":80")
-	if err == nil {
-		return ln, "", nil
-	}
-	why := "in use"
-	if errors.Is(err, syscall.EACCES) {
-		why = "not allowed"
-	}
-	if ln, err = b.sockets.Listen("http-8080", ":8080"); err != nil {
-		return nil, "", fmt.Errorf("port 80 is %s and the router can't listen on 8080 either: %w; choose one with --http", why, err)
-	}
-	return ln, "port 80 is " + why + ", so apps are on port 8080", nil
 }
 
 // close lets go of everything; parts that run must have ended.
 func (b *brain) close() {
-	for _, ln := range []net.Listener{b.apiLn, b.httpLn, b.https.ln, b.metricsLn} {
-		if ln != nil {
-			ln.Close() // closed already if its server ran
-		}
+	b.front.close()
+	if b.apiLn != nil {
+		b.apiLn.Close() // closed already if its server ran
 	}
 	if b.ssh != nil && b.ssh.ln != nil {
 		b.ssh.ln.Close() // likewise
@@ -245,39 +184,13 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	if b.ssh.ln != nil {
 		g.Add("ssh", b.serveSSH)
 	}
-	if b.access != nil {
-		g.Add("access log", b.access.Run)
-	}
-	if b.metricsLn != nil {
-		g.Add("metrics", b.serveMetrics)
-	}
-	g.Add("router", b.serveApps)
-	g.Add("TCP routes", b.servePorts)
-	if b.https.ln != nil {
-		g.Add("certificates", b.https.certs.Run)
-		g.Add("router for https", b.serveHTTPS)
-	}
-}
-
-func (b *brain) serveApps(ctx context.Context) error {
-	b.waitForTable(ctx)
-	return b.router.Serve(ctx, b.httpLn, drain)
-}
-
-// waitForTable waits until the table is as it was before the brain was away:
-// connections that come meanwhile are not lost, and would only get a 503 for
-// what is healthy. Cells that stay away are not waited for.
-func (b *brain) waitForTable(ctx context.Context) {
-	select {
-	case <-b.settled:
-	case <-time.After(longestSettling):
-	case <-ctx.Done():
-	}
+	g.Add("routers on cells", b.keepRouters)
+	b.front.add(g, b.allCounts)
 }
 
 // keepTable brings the router's table up to date at each change.
 func (b *brain) keepTable(ctx context.Context) error {
-	routes := router.NewBuilder(b.cfg.Domain, func(cell string) bool { return cell == b.localCell })
+	routes := router.NewBuilder(b.cfg.Domain, b.local)
 	settled, feed := false, b.sched.NewFeed()
 	began, late := time.Now(), time.After(settling)
 	for {
@@ -319,16 +232,6 @@ func (b *brain) heard(after time.Duration) bool {
 	})
 }
 
-func (b *brain) serveMetrics(ctx context.Context) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_ = b.router.WriteMetrics(w) // who asked may have gone away
-	})
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	return run.HTTP(b.metricsLn, srv, drain)(ctx)
-}
-
 func (b *brain) serveAPI(ctx context.Context) error {
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
@@ -336,9 +239,9 @@ func (b *brain) serveAPI(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: api.NewServer(api.ServerConfig{
 			Apps: shownApps{b.sched, b}, Cells: admitted{b.sched, b}, Tasks: loggedTasks{b.sched, b}, Volumes: b.sched, Images: stock{b}, Registry: b.registry, Logs: b.hub, Trust: trust{b}, Auth: auth{b.secrets}, Store: b.store, Programs: newPrograms(filepath.Join(b.cfg.DataDir, "clients")),
-			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.https.ca.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
+			Info:  api.Info{Version: b.version, Domain: b.cfg.Domain, RouterURL: b.routerURL(), HTTPSURL: b.httpsURL(), AppsCA: string(b.appsCA.PEM()), Cluster: b.store.ID(), SSH: b.ssh.info()},
 			Execs: execs{b.broker, b}, SSHKeys: sshKeys{b.ssh.keys},
-			Events: b.journal, Router: ingress{b}, Doctor: patient{b}, Log: log, Done: streams,
+			Events: b.journal, Router: ingress{b}, Routers: cellRouters{b}, Doctor: patient{b}, Log: log, Done: streams,
 			Users: users{b.users, b.ca}, History: b.history, Web: web.Handler(),
 		}),
 		TLSConfig:         b.ca.TLSConfig(serverNames(), serverIPs(b.cfg.Advertise)),
@@ -415,11 +318,6 @@ func joinAddress(host, port string) string {
 		return host
 	}
 	return net.JoinHostPort(host, port)
-}
-
-func port(ln net.Listener) string {
-	_, p, _ := net.SplitHostPort(ln.Addr().String())
-	return p
 }
 
 // serverNames and serverIPs are what a browser may call the API by; our own

@@ -112,7 +112,7 @@ func (b *brain) without(revision uint64) []string {
 	cells, _ := b.cells()
 	var missing []string
 	for _, c := range cells {
-		if c.ID != b.localCell && b.confirmed.of(c.ID) < revision {
+		if c.ID != b.cell && b.confirmed.of(c.ID) < revision {
 			missing = append(missing, c.ID)
 		}
 	}

@@ -40,6 +40,7 @@ type cell struct {
 	client  *api.Client
 	agent   *cells.Agent
 	events  *logfile.EventLog
+	gateway *gateway // nil: the cell is no router
 }
 
 func newCell(cfg config.CellConfig, version string, log *slog.Logger) *cell {
@@ -79,6 +80,9 @@ func (c *cell) open(ctx context.Context) error {
 func installation(c config.Common) string { return filepath.Base(c.StateDir) }
 
 func (c *cell) close() {
+	if c.gateway != nil {
+		c.gateway.close()
+	}
 	if c.events != nil {
 		if err := c.events.Close(); err != nil {
 			c.log.Error("event log not closed", "err", err)
@@ -111,11 +115,19 @@ func (c *cell) connect(s *stay) (err error) {
 	if c.events, err = logfile.NewEventLog(c.dir("logs"), c.log.With("part", "logs")); err != nil {
 		return err
 	}
+	c.connectGateway()
 	c.agent = cells.New(cells.Config{
 		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net, Volumes: c.volumes,
-		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Vitals: c.vitals, Log: c.log.With("part", "agent"),
+		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Vitals: c.vitals, Changed: c.instancesChanged, Log: c.log.With("part", "agent"),
 	})
 	return nil
+}
+
+// instancesChanged is cells.Config.Changed.
+func (c *cell) instancesChanged() {
+	if c.gateway != nil {
+		nudge(c.gateway.known)
+	}
 }
 
 // repairEvery is how often the host's network is looked over.
@@ -126,6 +138,9 @@ func (c *cell) add(g *run.Group) {
 	g.Add("certificate", c.renew)
 	if c.layersLn != nil {
 		g.Add("layers", c.giveLayers)
+	}
+	if c.gateway != nil {
+		c.gateway.add(g, c.agent.Instances)
 	}
 	g.Add("agent", c.agent.Run)
 	g.Add("sessions", session.New(session.Config{

@@ -23,11 +23,11 @@ const (
 // in memory only.
 type history struct {
 	statuses func() []app.Status
-	totals   func() map[string]router.Totals
+	totals   func() map[string]map[string]router.Totals // by router and app
 
 	mu     sync.Mutex // guards what follows
 	at     time.Time
-	before map[string]router.Totals
+	before map[string]map[string]router.Totals
 	series map[api.Measured]*points
 }
 
@@ -50,7 +50,7 @@ func (p *points) all() []api.Point { return slices.Concat(p.list[p.next:], p.lis
 
 func (p *points) last() api.Point { return p.list[(p.next+len(p.list)-1)%len(p.list)] }
 
-func newHistory(statuses func() []app.Status, totals func() map[string]router.Totals) *history {
+func newHistory(statuses func() []app.Status, totals func() map[string]map[string]router.Totals) *history {
 	return &history{statuses: statuses, totals: totals, series: map[api.Measured]*points{}}
 }
 
@@ -69,7 +69,7 @@ func (h *history) Run(ctx context.Context) error {
 }
 
 // measure adds a point to all there is, and forgets what is no more.
-func (h *history) measure(now time.Time, statuses []app.Status, totals map[string]router.Totals) {
+func (h *history) measure(now time.Time, statuses []app.Status, totals map[string]map[string]router.Totals) {
 	fresh := map[api.Measured]api.Point{}
 	for _, st := range statuses {
 		p := api.Point{}
@@ -89,9 +89,9 @@ func (h *history) measure(now time.Time, statuses []app.Status, totals map[strin
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.before != nil {
-		for name, t := range totals {
+		for name, t := range since(totals, h.before) {
 			if p, ok := fresh[api.Measured{App: name}]; ok {
-				fresh[api.Measured{App: name}] = withTraffic(p, t.Since(h.before[name]), now.Sub(h.at))
+				fresh[api.Measured{App: name}] = withTraffic(p, t, now.Sub(h.at))
 			}
 		}
 	}
@@ -111,6 +111,22 @@ func (h *history) measure(now time.Time, statuses []app.Status, totals map[strin
 		}
 		s.add(p)
 	}
+}
+
+// since returns the requests of each app that came to any router after an
+// earlier count. What a router had counted when it was first heard of is no news.
+func since(now, before map[string]map[string]router.Totals) map[string]router.Totals {
+	all := map[string]router.Totals{}
+	for name, apps := range now {
+		was, known := before[name]
+		if !known {
+			continue
+		}
+		for of, t := range apps {
+			all[of] = all[of].Plus(t.Since(was[of]))
+		}
+	}
+	return all
 }
 
 func withTraffic(p api.Point, t router.Totals, took time.Duration) api.Point {

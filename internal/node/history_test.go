@@ -17,7 +17,7 @@ func TestHistoryKeepsAnHour(t *testing.T) {
 		now = now.Add(historyStep)
 		h.measure(now, []app.Status{{App: app.App{Name: "web"}, Instances: []app.Instance{
 			{Cell: "c1", CPUPercent: float64(i), MemoryBytes: 10}, {Cell: "c1", MemoryBytes: 5}, {},
-		}}}, map[string]router.Totals{"web": {Requests: uint64(i) * 20}})
+		}}}, map[string]map[string]router.Totals{"": {"web": {Requests: uint64(i) * 15}}, "c1": {"web": {Requests: uint64(i) * 5}}})
 	}
 	s, ok := h.Series(web)
 	if !ok || len(s.Points) != historyKept || !s.At.Equal(now) {

@@ -140,6 +140,10 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	}
 	defer release()
 	debug, log := newDebugLog(cfg.ID, log)
+	sockets, err := systemd.Inherit()
+	if err != nil {
+		return err
+	}
 	c := newCell(cfg, version, log)
 	defer c.close()
 	if err := c.open(ctx); err != nil {
@@ -147,6 +151,12 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	}
 	stay, err := c.join(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.openGateway(sockets, stay.known().Domain); err != nil {
+		return err
+	}
+	if err := sockets.Release(); err != nil {
 		return err
 	}
 	members, err := c.gossip(stay.known())
@@ -162,7 +172,11 @@ func Cell(ctx context.Context, cfg config.CellConfig, version string, log *slog.
 	c.add(g)
 	g.Add("debug log", func(ctx context.Context) error { return debug.ship(ctx, sink{c.client, cfg.ID}) })
 	g.Add("start", func(ctx context.Context) error {
-		tellReady(ready, Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain}, log)
+		r := Ready{Roles: "cell " + cfg.ID, Address: cfg.Advertise, DataDir: cfg.DataDir, Domain: stay.known().Domain}
+		if c.gateway != nil {
+			r.Roles, r.Note = r.Roles+" and router", c.gateway.note
+		}
+		tellReady(ready, r, log)
 		<-ctx.Done()
 		return nil
 	})

@@ -1,32 +1,11 @@
 package node
 
 import (
-	"context"
 	"net"
 	"strconv"
 
 	"lattice/app"
-	"lattice/router"
 )
-
-// newPorts returns the TCP routes, on the address of plain HTTP.
-func (b *brain) newPorts() *router.Ports {
-	host, _, _ := net.SplitHostPort(b.cfg.HTTP) // it may be empty
-	return router.NewPorts(router.PortsConfig{
-		Host: host, Local: func(cell string) bool { return cell == b.localCell }, Log: b.log.With("part", "TCP routes"),
-	})
-}
-
-// servePorts waits for the table as serveApps does.
-func (b *brain) servePorts(ctx context.Context) error {
-	b.waitForTable(ctx)
-	return b.ports.Run(ctx)
-}
-
-// inFlight returns how many requests and connections an instance has.
-func (b *brain) inFlight(instance string) int {
-	return b.router.InFlight(instance) + b.ports.InFlight(instance)
-}
 
 // reserved returns what of ours has which port, for scheduler.Config.
 func (b *brain) reserved() map[int]string {
@@ -48,13 +27,6 @@ func (b *brain) reserved() map[int]string {
 	return all
 }
 
-// ingress is api.Router: all routes, those for TCP last.
-type ingress struct{ b *brain }
-
-func (i ingress) RouteStatuses() []app.RouteStatus {
-	return append(i.b.router.RouteStatuses(), i.b.ports.RouteStatuses()...)
-}
-
 // tcpAddresses returns where the app's TCP routes can be reached.
 func (b *brain) tcpAddresses(a app.App) []app.TCPAddress {
 	if len(a.TCPRoutes) == 0 {
@@ -63,7 +35,7 @@ func (b *brain) tcpAddresses(a app.App) []app.TCPAddress {
 	problems := b.ports.Problems()
 	all := make([]app.TCPAddress, len(a.TCPRoutes))
 	for i, r := range a.TCPRoutes {
-		all[i] = app.TCPAddress{Address: net.JoinHostPort(b.cfg.Domain, strconv.Itoa(r.External)), Port: r.Port, Problem: problems[r.External]}
+		all[i] = app.TCPAddress{Address: net.JoinHostPort(b.cfg.Domain, strconv.Itoa(r.External)), SNI: r.SNI, Port: r.Port, Problem: problems[r.External]}
 	}
 	return all
 }

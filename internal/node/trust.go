@@ -67,7 +67,7 @@ func (t trust) Join(r api.JoinRequest) (api.JoinReply, error) {
 // vacant refuses a cell that asks from addr for the ID of another one that is
 // alive: a join token is no leave to step into another cell's shoes.
 func (b *brain) vacant(id, addr string) error {
-	if id == b.localCell {
+	if id == b.cell {
 		return app.Invalid("%s is the cell in the brain's own process: give this one another --cell-id", id)
 	}
 	cells, _ := b.cells()
@@ -114,7 +114,7 @@ func (t trust) Changed() <-chan struct{} { return t.b.secrets.Changed() }
 
 // Revoke also begins a rotation of the gossip key, which keepKeys carries on.
 func (t trust) Revoke(cell string) (api.Revocation, error) {
-	if cell == t.b.localCell {
+	if cell == t.b.cell {
 		return api.Revocation{}, app.Invalid("%s is the cell in the brain's own process and can't be put out: run 'lattice brain' instead of 'lattice up' to be without it", cell)
 	}
 	tokens, err := t.b.secrets.Revoke(cell)

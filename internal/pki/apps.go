@@ -1,7 +1,9 @@
 package pki
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"lattice/app"
 )
 
 // maxParents bounds how many certificates an AppsCA keeps.
@@ -46,6 +50,29 @@ func OpenAppsCA(dir, domain string) (*AppsCA, error) {
 
 // PEM returns the CA's certificate.
 func (a *AppsCA) PEM() []byte { return a.ca.PEM() }
+
+// Sign returns a certificate, with the CA's behind it, for a router whose key
+// is in the request, and for the names there. It is ErrInvalid if one of them is
+// not under the domain.
+func (a *AppsCA) Sign(csr []byte, life time.Duration) ([]byte, error) {
+	request, err := readRequest(csr)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range request.DNSNames {
+		if bare := strings.TrimPrefix(name, "*."); bare != a.domain && !strings.HasSuffix(bare, "."+a.domain) {
+			return nil, app.Invalid("no certificate for %.300q: it is not under %s", name, a.domain)
+		}
+	}
+	t := template(a.domain, life)
+	t.DNSNames = request.DNSNames
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	der, err := x509.CreateCertificate(rand.Reader, t, a.ca.cert, request.PublicKey, a.ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("issue a certificate for apps: %w", err)
+	}
+	return append(encodePEM(pemCertificate, der), a.PEM()...), nil
+}
 
 // Certificate returns a certificate for name; of one that is not under the
 // domain, the domain's. It is made anew when two thirds of its life are over.

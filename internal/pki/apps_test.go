@@ -2,8 +2,12 @@ package pki_test
 
 import (
 	"crypto/x509"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
+	"lattice/app"
 	"lattice/internal/pki"
 )
 
@@ -26,6 +30,28 @@ func TestAppsCA(t *testing.T) {
 		_, err = cert.Leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots})
 		if good && err != nil || !good && cert.Leaf.VerifyHostname(name) == nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for names, good := range map[string]bool{
+		"apps.lab *.apps.lab *.a.apps.lab": true, "*.apps.lab example.com": false, "notapps.lab": false, "*": false,
+	} {
+		csr, key, err := pki.NewRequest("c1", strings.Fields(names)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := ca.Sign(csr, time.Hour)
+		if !good {
+			if !errors.Is(err, app.ErrInvalid) {
+				t.Errorf("signed %q: %v", names, err)
+			}
+			continue
+		}
+		cert, err := pki.Identity(signed, key)
+		if err == nil {
+			_, err = cert.Leaf.Verify(x509.VerifyOptions{DNSName: "x.a.apps.lab", Roots: roots})
+		}
+		if err != nil || len(cert.Certificate) != 2 {
+			t.Errorf("%q: %v", names, err)
 		}
 	}
 	again, err := pki.OpenAppsCA(dir, "apps.lab")

@@ -31,13 +31,13 @@ const (
 
 // NewRequest makes a private key (P-256) and the request for a certificate of
 // it, both in PEM. What it says of the cell is for people: the one who signs
-// knows better.
-func NewRequest(cell string) (csr []byte, key Secret, err error) {
+// knows better. names are those of servers that the certificate shall be for.
+func NewRequest(cell string, names ...string) (csr []byte, key Secret, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, "", fmt.Errorf("make the cell's key: %w", err)
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: cell}}, private)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: cell}, DNSNames: names}, private)
 	if err != nil {
 		return nil, "", fmt.Errorf("make the request for a certificate: %w", err)
 	}
@@ -65,29 +65,38 @@ func RenewAt(cert *x509.Certificate) time.Time {
 
 // cell signs the key in csr for the cell. Nothing else of csr counts.
 func (ca *CA) cell(csr []byte, id, join string, life time.Duration) (cert []byte, until time.Time, err error) {
+	request, err := readRequest(csr)
+	if err != nil {
+		return nil, until, err
+	}
+	t := template(id, life)
+	t.URIs = []*url.URL{{Scheme: uriScheme, Host: uriCell, Path: "/" + id + "/" + join}}
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	der, err := x509.CreateCertificate(rand.Reader, t, ca.cert, request.PublicKey, ca.key)
+	if err != nil {
+		return nil, until, fmt.Errorf("issue a certificate for the cell %s: %w", id, err)
+	}
+	return encodePEM(pemCertificate, der), t.NotAfter.UTC().Truncate(time.Second), nil // as the certificate has it
+}
+
+// readRequest reads a request that NewRequest made. Errors are ErrInvalid.
+func readRequest(csr []byte) (*x509.CertificateRequest, error) {
 	block, _ := pem.Decode(csr)
 	if block == nil || block.Type != pemRequest {
-		return nil, until, app.Invalid("the request for a certificate is not one in PEM")
+		return nil, app.Invalid("the request for a certificate is not one in PEM")
 	}
 	request, err := x509.ParseCertificateRequest(block.Bytes)
 	if err == nil {
 		err = request.CheckSignature()
 	}
 	if err != nil {
-		return nil, until, app.Invalid("the request for a certificate can't be used: %v", err)
+		return nil, app.Invalid("the request for a certificate can't be used: %v", err)
 	}
 	key, ok := request.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, until, app.Invalid("the request for a certificate has a key that is not of the kind P-256")
+		return nil, app.Invalid("the request for a certificate has a key that is not of the kind P-256")
 	}
-	t := template(id, life)
-	t.URIs = []*url.URL{{Scheme: uriScheme, Host: uriCell, Path: "/" + id + "/" + join}}
-	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	der, err := x509.CreateCertificate(rand.Reader, t, ca.cert, key, ca.key)
-	if err != nil {
-		return nil, until, fmt.Errorf("issue a certificate for the cell %s: %w", id, err)
-	}
-	return encodePEM(pemCertificate, der), t.NotAfter.UTC().Truncate(time.Second), nil // as the certificate has it
+	return request, nil
 }
 
 // CellOf returns the cell that a certificate is of; "" when it is no cell's.
