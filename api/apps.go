@@ -47,7 +47,7 @@ func newApp() app.App { return app.App{Instances: 1, MemoryMB: app.DefaultMemory
 // completed returns a with its defaults and without what is the brain's to set.
 func completed(a app.App) app.App {
 	a = a.WithDefaults()
-	a.Revision, a.Stopped, a.Rollout, a.CreatedAt, a.Digest = 0, false, nil, time.Time{}, ""
+	a.Revision, a.Stopped, a.Held, a.Rollout, a.CreatedAt, a.Digest = 0, false, "", nil, time.Time{}, ""
 	return a
 }
 

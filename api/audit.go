@@ -35,7 +35,7 @@ func tellsItself(path string) bool {
 	return slices.Contains([]string{
 		"/api/v1/apps", "/api/v1/apps/:name", "/api/v1/apps/:name/instances", "/api/v1/apps/:name/rollback", "/api/v1/apps/:name/restart",
 		"/api/v1/apps/:name/stop", "/api/v1/apps/:name/start", "/api/v1/apps/:name/promote", "/api/v1/cells/:id/drain",
-		"/api/v1/rebalance", "/api/v1/tasks", "/api/v1/tasks/:name", "/api/v1/tasks/:name/cancel",
+		"/api/v1/rebalance", "/api/v1/tasks", "/api/v1/tasks/:name", "/api/v1/tasks/:name/cancel", "/api/v1/features/:name",
 	}, path)
 }
 

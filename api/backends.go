@@ -44,6 +44,11 @@ type Apps interface {
 	// is none.
 	Promote(ctx context.Context, name string) (app.App, error)
 
+	// SetFeature is ErrNotFound if there is none of that name. Features is by
+	// name.
+	Features() []app.Feature
+	SetFeature(ctx context.Context, name string, enabled bool) (app.Feature, error)
+
 	// RehearseCreate, RehearseUpdate and RehearseScale say what Create, Update
 	// and Scale would lead to, and change nothing. Their errors are the same.
 	RehearseCreate(ctx context.Context, a app.App) (app.Rehearsal, error)

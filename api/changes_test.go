@@ -40,6 +40,10 @@ func (b *backend) SetStopped(_ context.Context, name string, stopped bool) (app.
 func (b *backend) Promote(_ context.Context, name string) (app.App, error) {
 	return changed(name), b.change("promote", name)
 }
+func (b *backend) Features() []app.Feature { return app.Features() }
+func (b *backend) SetFeature(_ context.Context, name string, enabled bool) (app.Feature, error) {
+	return app.Feature{Name: name, Enabled: enabled}, b.change("feature", name, enabled)
+}
 func (b *backend) Revisions(name string) ([]app.Revision, error) {
 	return nil, b.change("revisions", name)
 }
@@ -88,6 +92,7 @@ func TestEveryChangeReachesItsBackend(t *testing.T) {
 		{func() (any, error) { return b.user.SetStopped(ctx, "web", true) }, changed("web"), []any{"stopped", "web", true}},
 		{func() (any, error) { return b.user.SetStopped(ctx, "web", false) }, changed("web"), []any{"stopped", "web", false}},
 		{func() (any, error) { return b.user.Promote(ctx, "web") }, changed("web"), []any{"promote", "web"}},
+		{func() (any, error) { return b.user.SetFeature(ctx, "docker-images", false) }, app.Feature{Name: "docker-images"}, []any{"feature", "docker-images", false}},
 		{func() (any, error) { return nil, b.user.Drain(ctx, "c", 3) }, nil, []any{"drain", "c", 3}},
 		{func() (any, error) { return nil, b.user.Undrain(ctx, "c") }, nil, []any{"undrain", "c"}},
 		{func() (any, error) { return nil, b.cell.Drain(ctx, "c", 0) }, nil, []any{"drain", "c", 0}},
@@ -127,6 +132,7 @@ func TestBadChangesAreRefusedWithASentence(t *testing.T) {
 		{"POST", "/apps/web/restart", `{"index":-1}`, 422, "there is no instance -1"},
 		{"PUT", "/cells/c/drain", `{"max_in_flight":1001}`, 422, "1 to 1000"},
 		{"POST", "/rebalance", `{"max_in_flight":-1}`, 422, "1 to 1000"},
+		{"PUT", "/features/docker-images", `{}`, 422, "whether it is enabled is missing"},
 		{"PUT", "/cells/c/drain", `{"timeout":1}`, 400, `no field "timeout"`},
 		{"POST", "/strays/adopt", `{"app":["a"]}`, 400, `"app": a text in quotes is wanted`},
 	} {

@@ -75,6 +75,8 @@
 //	POST   /api/v1/images/prune         PruneRequest → app.Pruning
 //	GET    /api/v1/volumes              []app.VolumeStatus, of named volumes
 //	DELETE /api/v1/volumes/ID           204; the cell deletes it after the answer
+//	GET    /api/v1/features             []app.Feature
+//	PUT    /api/v1/features/NAME        {"enabled":BOOL} → app.Feature
 //	GET    /api/v1/tokens               []TokenStatus, of join tokens
 //	POST   /api/v1/tokens               TokenRequest → 201 NewToken
 //	DELETE /api/v1/tokens/ID            204

@@ -90,6 +90,9 @@ func (s *server) routes() []route {
 		{http.MethodPut, v1 + "/images/allowed", RoleUser, s.setAllowed},
 		{http.MethodPost, v1 + "/images/prune", RoleUser, s.pruneImages},
 
+		{http.MethodGet, v1 + "/features", roleReader, s.listFeatures},
+		{http.MethodPut, v1 + "/features/:name", RoleUser, s.setFeature},
+
 		{http.MethodGet, v1 + "/tokens", RoleUser, s.listTokens},
 		{http.MethodPost, v1 + "/tokens", RoleUser, s.createToken},
 		{http.MethodDelete, v1 + "/tokens/:id", RoleUser, s.revokeToken},

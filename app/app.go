@@ -61,13 +61,14 @@ type App struct {
 	// Set by the brain.
 	Revision  uint64    `json:"revision"`          // which all instances shall have; see Revision
 	Stopped   bool      `json:"stopped,omitempty"` // no instance runs, Instances is what will when it is started again
+	Held      string    `json:"held,omitempty"`    // the feature that is disabled and that it needs: no instance runs meanwhile
 	Rollout   *Rollout  `json:"rollout,omitempty"` // the last change of Revision; nil: never changed
 	CreatedAt time.Time `json:"created_at"`
 }
 
 // Wanted returns how many instances shall run now.
 func (a App) Wanted() int {
-	if a.Stopped {
+	if a.Stopped || a.Held != "" {
 		return 0
 	}
 	return a.Instances

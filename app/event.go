@@ -89,6 +89,9 @@ const (
 	SessionOpened = "session.opened" // ssh and exec
 	SessionClosed = "session.closed"
 
+	FeatureEnabled  = "feature.enabled"
+	FeatureDisabled = "feature.disabled"
+
 	BrainStarted = "brain.started"
 
 	EventsLost = "events.lost" // Message: how many, and why

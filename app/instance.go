@@ -181,11 +181,12 @@ type Change struct {
 	DeleteSchedules  []string // names
 	PutVolumes       []StoredVolume
 	DeleteVolumes    []string // IDs
+	PutFeatures      []Feature
 }
 
 // Empty reports whether c changes nothing.
 func (c Change) Empty() bool {
 	return len(c.PutApps)+len(c.DeleteApps)+len(c.PutPlacements)+len(c.DeletePlacements)+
 		len(c.PutRevisions)+len(c.DeleteRevisions)+len(c.PutOrders)+len(c.DeleteOrders)+
-		len(c.PutTasks)+len(c.DeleteTasks)+len(c.PutSchedules)+len(c.DeleteSchedules)+len(c.PutVolumes)+len(c.DeleteVolumes) == 0
+		len(c.PutTasks)+len(c.DeleteTasks)+len(c.PutSchedules)+len(c.DeleteSchedules)+len(c.PutVolumes)+len(c.DeleteVolumes)+len(c.PutFeatures) == 0
 }

@@ -74,4 +74,5 @@ type Desired struct {
 	Tasks      []Task
 	Schedules  []Schedule
 	Volumes    []StoredVolume
+	Features   []Feature // those that somebody changed
 }

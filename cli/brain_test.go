@@ -46,6 +46,7 @@ type fakeBrain struct {
 	journal   *events.Journal
 	findings  []app.Finding
 	volumes   []app.VolumeStatus
+	noImages  bool // the feature is disabled
 }
 
 // A step is what happens at one moment.

@@ -21,6 +21,27 @@ type fakeImages struct {
 	allowed []string
 }
 
+// Features are those of a brain where nobody disabled one, until SetFeature.
+func (b *fakeBrain) Features() []app.Feature {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := app.Features()
+	if b.noImages {
+		all[0].Enabled, all[0].ChangedAt, all[0].ChangedBy = false, time.Now().Add(-3*time.Minute-time.Second), "ann"
+	}
+	return all
+}
+
+func (b *fakeBrain) SetFeature(_ context.Context, name string, enabled bool) (app.Feature, error) {
+	if name != app.FeatureDockerImages {
+		return app.Feature{}, fmt.Errorf("feature %q %w", name, app.ErrNotFound)
+	}
+	b.mu.Lock()
+	b.noImages = !enabled
+	b.mu.Unlock()
+	return b.Features()[0], nil
+}
+
 func (f *fakeImages) Registries() []app.Registry {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -95,8 +95,11 @@ func strayTable(strays []app.Instance) *table {
 // instancesField is running/desired: green when equal, red when none runs.
 func instancesField(s app.Status) field {
 	up, want := running(s), s.App.Wanted()
-	if s.App.Stopped {
+	switch {
+	case s.App.Stopped:
 		return field{"stopped", gray}
+	case s.App.Held != "":
+		return field{"held back", yellow}
 	}
 	f := field{fmt.Sprintf("%d/%d", up, want), yellow}
 	switch {

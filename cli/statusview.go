@@ -60,9 +60,12 @@ func (v statusView) header(w *screen, s app.Status, now time.Time) {
 	line := func(name string, value any) { t.row("", name, value) }
 	line("Image", a.Image)
 	up := instancesField(s)
-	if a.Stopped {
+	switch {
+	case a.Stopped:
 		up.text += fmt.Sprintf(", %d when started", a.Instances)
-	} else {
+	case a.Held != "":
+		up.text += fmt.Sprintf(", %d when %s is enabled again", a.Instances, a.Held)
+	default:
 		up.text += " running"
 	}
 	line("Instances", up)

@@ -40,7 +40,7 @@ func (a *adoption) take(in app.Instance, exists bool) {
 		a.takeTask(in, stray)
 		return
 	}
-	spec.Rollout, spec.Stopped = nil, false
+	spec.Rollout, spec.Stopped, spec.Held = nil, false, ""
 	if !slices.ContainsFunc(a.revisions, func(r app.Revision) bool { return r.App.Name == spec.Name && r.App.Revision == spec.Revision }) {
 		a.revisions = append(a.revisions, app.Revision{App: spec, At: time.Now().UTC(), Cause: "adopted"})
 	}

@@ -33,7 +33,7 @@ func (s *Scheduler) Create(ctx context.Context, a app.App) (app.App, error) {
 
 // created returns a new app with its first revision.
 func created(a app.App) (app.App, app.Change) {
-	a.Revision, a.CreatedAt, a.Rollout, a.Stopped = 1, time.Now().UTC(), nil, false
+	a.Revision, a.CreatedAt, a.Rollout, a.Stopped, a.Held = 1, time.Now().UTC(), nil, false, ""
 	return a, app.Change{PutRevisions: []app.Revision{{App: a, At: a.CreatedAt, Cause: "create"}}}
 }
 
@@ -44,7 +44,7 @@ func (s *Scheduler) put(a app.App, c app.Change) (app.App, error) {
 		return app.App{}, err
 	}
 	s.plan()
-	return a, nil
+	return c.PutApps[0], nil
 }
 
 func (s *Scheduler) app(name string) (app.App, bool) {
@@ -122,7 +122,7 @@ func (s *Scheduler) updated(a app.App, o app.RolloutOptions) func(app.App) (app.
 		if err != nil {
 			return now, app.Change{}, err
 		}
-		a.Rollout, a.Stopped, a.CreatedAt = now.Rollout, now.Stopped, now.CreatedAt
+		a.Rollout, a.Stopped, a.Held, a.CreatedAt = now.Rollout, now.Stopped, now.Held, now.CreatedAt
 		if a.Digest == "" && a.Image == now.Image {
 			a.Digest = now.Digest
 		}
@@ -140,7 +140,7 @@ func sameContainer(a, b app.App) bool { return reflect.DeepEqual(container(a), c
 // container returns a without what can change under a running container.
 func container(a app.App) app.App {
 	a.Instances, a.Routes, a.TCPRoutes, a.NoRoutes, a.Stopped, a.Rollout, a.Revision, a.CreatedAt = 0, nil, nil, false, false, nil, 0, time.Time{}
-	a.StopGrace, a.Set = 0, ""
+	a.StopGrace, a.Set, a.Held = 0, "", ""
 	a.Command, a.Args, a.Ports, a.Volumes = slices.Concat(a.Command), slices.Concat(a.Args), slices.Concat(a.Ports), slices.Concat(a.Volumes) // nil when empty
 	if len(a.Env) == 0 {
 		a.Env = nil

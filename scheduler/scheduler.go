@@ -75,6 +75,7 @@ type Scheduler struct {
 	refused    map[slot]refusal
 	book       book
 	tasks      taskBook
+	features   []app.Feature // by name
 	balance    balance
 	volumes    map[string]app.StoredVolume // by ID
 	reports    map[string]app.Report       // by cell, instances in order
@@ -119,11 +120,11 @@ func New(cfg Config) (*Scheduler, error) {
 		orders: map[string]app.CellOrder{}, placements: map[string]app.Placement{}, retired: map[string]time.Time{},
 		refused: map[slot]refusal{}, reports: map[string]app.Report{}, discard: map[string]map[string]bool{},
 		volumes: map[string]app.StoredVolume{}, seen: map[string]app.Cell{}, told: map[string]refusedApp{}, teller: teller{map[string]time.Time{}}, work: map[string]chan struct{}{},
-		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}},
+		tasks: newTaskBook(), book: newBook(), balance: balance{moving: map[string]bool{}}, features: app.Features(),
 	}
 	s.planner = NewPlanner(cfg.Choose, s.specs)
 	s.adopt(app.Change{PutApps: desired.Apps, PutPlacements: desired.Placements, PutRevisions: desired.Revisions, PutOrders: desired.Orders,
-		PutTasks: desired.Tasks, PutSchedules: desired.Schedules, PutVolumes: desired.Volumes})
+		PutTasks: desired.Tasks, PutSchedules: desired.Schedules, PutVolumes: desired.Volumes, PutFeatures: desired.Features})
 	return s, nil
 }
 
@@ -233,6 +234,7 @@ func (s *Scheduler) commit(c app.Change) error {
 	if c.Empty() {
 		return nil
 	}
+	s.hold(c)
 	if err := s.cfg.Store.Commit(c); err != nil {
 		return err
 	}
@@ -275,6 +277,7 @@ func (s *Scheduler) adopt(c app.Change) {
 	for _, o := range c.PutOrders {
 		s.orders[o.Cell] = o
 	}
+	s.features = putFeatures(s.features, c.PutFeatures)
 	s.revision++
 	s.announce()
 }

@@ -117,7 +117,11 @@ func (w *taskWriter) fire(sch app.Schedule) {
 		r.Note = fmt.Sprintf("%s late, because the brain was not there", late.Round(time.Second))
 	}
 	running := slices.DeleteFunc(w.tasksOf(sch.Name), func(t app.Task) bool { return t.State == app.Completed })
+	off := disabled(w.s.features, sch.Task.Spec)
 	switch {
+	case off != "":
+		w.skip(sch, r, "the feature "+off+" is disabled")
+		return
 	case sch.Concurrency == app.Forbid && len(running) > 0:
 		w.skip(sch, r, running[0].Name+" has not ended")
 		return

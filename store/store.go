@@ -1,6 +1,6 @@
 // Package store keeps what must survive the brain: apps with their revisions,
-// placements, what people ordered of cells, tasks, schedules and where volumes
-// are, in one bbolt file. A Commit that returned without error is on disk. The package decides
+// placements, what people ordered of cells, tasks, schedules, where volumes are, and
+// features, in one bbolt file. A Commit that returned without error is on disk. The package decides
 // nothing and keeps nothing in memory; it is safe for concurrent use.
 package store
 
@@ -35,6 +35,7 @@ var (
 	bucketTasks      = []byte("tasks")      // Task.Name → JSON of Task
 	bucketSchedules  = []byte("schedules")  // Schedule.Name → JSON of Schedule
 	bucketVolumes    = []byte("volumes")    // StoredVolume.ID → JSON of StoredVolume
+	bucketFeatures   = []byte("features")   // Feature.Name → JSON of Feature; those that somebody changed
 
 	keySchema = []byte("schema")
 	keyID     = []byte("id")
@@ -69,7 +70,7 @@ func Open(path string) (*Store, error) {
 
 // prepare makes what a new file lacks and refuses a file of another schema.
 func (s *Store) prepare(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders, bucketTasks, bucketSchedules, bucketVolumes} {
+	for _, name := range [][]byte{bucketMeta, bucketApps, bucketPlacements, bucketRevisions, bucketOrders, bucketTasks, bucketSchedules, bucketVolumes, bucketFeatures} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (s *Store) Load() (app.Desired, error) {
 		return errors.Join(each(tx, bucketApps, &st.Apps), each(tx, bucketPlacements, &st.Placements),
 			each(tx, bucketRevisions, &st.Revisions), each(tx, bucketOrders, &st.Orders),
 			each(tx, bucketTasks, &st.Tasks), each(tx, bucketSchedules, &st.Schedules),
-			each(tx, bucketVolumes, &st.Volumes))
+			each(tx, bucketVolumes, &st.Volumes), each(tx, bucketFeatures, &st.Features))
 	})
 	if err != nil {
 		return app.Desired{}, fmt.Errorf("read store: %w", err)
@@ -140,6 +141,7 @@ func (s *Store) Commit(c app.Change) error {
 			deleteAll(tx, bucketSchedules, c.DeleteSchedules),
 			putAll(tx, bucketVolumes, c.PutVolumes, func(v app.StoredVolume) string { return v.ID }),
 			deleteAll(tx, bucketVolumes, c.DeleteVolumes),
+			putAll(tx, bucketFeatures, c.PutFeatures, func(f app.Feature) string { return f.Name }),
 		)
 	})
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

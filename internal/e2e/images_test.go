@@ -152,11 +152,46 @@ func TestRegistries(t *testing.T) {
 	h.ltc("create", "bundled", "lattice/hello", "-m", "64")
 	h.ltc("registry", "disallow", "cluster/**")
 	h.ltc("create", "more", image, "-m", "64")
+	h.withoutDockerImages(image, refused)
 	h.ltc("remove", "web", "more", "bundled")
 	h.ltc("registry", "remove", "10.99.0.1:5001")
 	if st := h.ltc("list"); strings.Contains(st, "none") {
 		t.Errorf("an app without an image was left behind:\n%s", st)
 	}
+}
+
+// withoutDockerImages takes the feature away while web and more need it and bundled
+// doesn't, over a restart of all.
+func (h *host) withoutDockerImages(image string, refused func(code int, want string, args ...string)) {
+	h.t.Helper()
+	h.ltc("feature", "disable", "docker-images")
+	state := func(name string, want int) {
+		h.t.Helper()
+		eventually(h.t, time.Minute, fmt.Sprintf("%d instances of %s run", want, name), func() string {
+			if st := h.status(name); count(st, app.Running) != want || len(st.Instances) != want {
+				return fmt.Sprintf("%+v", st.Instances)
+			}
+			return ""
+		})
+	}
+	state("web", 0)
+	state("more", 0)
+	state("bundled", 1)
+	refused(13, "the feature docker-images is disabled", "create", "late", image)
+	refused(13, "the feature docker-images is disabled", "run", image)
+	if out := h.ltc("explain", "web"); !strings.Contains(out, "feature enable docker-images") {
+		h.t.Errorf("explain:\n%s", out)
+	}
+	h.ltc("push", "../node/bundle/hello.tar", "own:1")
+	h.ltc("create", "pushed", "cluster/own:1", "-m", "64")
+	if out := h.ltc("events", "--kind", "feature"); !strings.Contains(out, "docker-images is disabled: 2 apps need it") {
+		h.t.Errorf("events:\n%s", out)
+	}
+	h.ltc("feature", "enable", "docker-images")
+	state("web", 1)
+	state("more", 1)
+	h.mustGet("pushed."+domain, "/")
+	h.ltc("remove", "pushed")
 }
 
 // loginsOfApps runs apps and a task with logins of their own, which nobody else

@@ -124,6 +124,9 @@ func (b *brain) choose(ctx context.Context, owner string, a app.App) (_ app.App,
 		a.Digest = ""
 		return a, undo, nil
 	}
+	if err = b.mayRun(a.Image); err != nil {
+		return a, undo, err
+	}
 	if a.Digest, err = b.registry.Resolve(ctx, a.Image, as); err != nil || as.Username == "" {
 		return a, undo, err
 	}
@@ -133,6 +136,17 @@ func (b *brain) choose(ctx context.Context, owner string, a app.App) (_ app.App,
 			b.log.Warn("a login is kept that nobody needs", "app", a.Name, "err", err)
 		}
 	}, err
+}
+
+// mayRun returns an error when an image needs a feature that is disabled.
+func (b *brain) mayRun(image string) error {
+	need := app.App{Image: image, Digest: "any"}.Needs()
+	for _, f := range b.sched.Features() {
+		if f.Name == need && !f.Enabled {
+			return app.Invalid("the image %s is of another registry, and the feature %s is disabled: run a bundled image or one that was pushed to the cluster ('ltc images' lists them), or ask an administrator for 'ltc feature enable %s'", image, need, need)
+		}
+	}
+	return nil
 }
 
 // forgetLogins forgets what the images of an owner were pulled with.

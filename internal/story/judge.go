@@ -16,6 +16,8 @@ func (t appTale) judge() (well bool, verdict string, next []Advice) {
 		return true, a.Name + " was removed, and its last instances are stopping", nil
 	case a.Stopped:
 		return true, a.Name + " is stopped: none of its instances shall run", []Advice{{t.say("start %s", a.Name), "has them run again"}}
+	case a.Held != "":
+		return false, fmt.Sprintf("%s is stopped, as its image is of another registry and the feature %s is disabled", a.Name, a.Held), []Advice{{t.say("feature enable %s", a.Held), "has it run again"}}
 	case a.Instances == 0:
 		return true, "no instance of " + a.Name + " is wanted", []Advice{{t.say("scale %s 1", a.Name), "asks for one"}}
 	case in.Index < 0:

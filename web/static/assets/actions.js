@@ -21,6 +21,7 @@ export function scale(spec) {
 function said(spec, n) {
   const d = n - spec.instances;
   if (!Number.isInteger(n) || n < 0) return 'How many instances shall run?';
+  if (spec.held) return `${spec.name} waits until the feature ${spec.held} is enabled again: nothing starts now, and ${count(n, 'instance')} then.`;
   if (spec.stopped) return `${spec.name} is stopped: nothing starts now, and ${count(n, 'instance')} when it is started again.`;
   if (d > 0) return `${count(d, 'new instance')} will start, each with ${spec.memory_mb} MiB.`;
   if (d < 0) return `${count(-d, 'instance')} will stop when ${-d === 1 ? 'its' : 'their'} open requests have ended. ${n === 0 ? 'The app will not answer then.' : ''}`;

@@ -25,7 +25,8 @@ export function Empty({ title, children }) { return html`<div class="card empty"
 
 // summary says in a word how an app is.
 export function summary(a) {
-  const want = a.spec.stopped ? 0 : a.spec.instances, n = a.n;
+  const want = a.spec.stopped || a.spec.held ? 0 : a.spec.instances, n = a.n;
+  if (a.spec.held) return ['warn', 'held back'];
   if (a.spec.stopped) return [n.running + n.leaving + n.claimed ? 'warn' : '', n.running + n.leaving ? 'stopping' : 'stopped'];
   if (a.spec.rollout?.state === 'PAUSED') return ['warn', 'canary waits'];
   if (n.crashed) return ['bad', `${n.crashed} crashed`];

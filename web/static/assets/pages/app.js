@@ -19,7 +19,7 @@ export function App({ name, tab = '' }) {
   useTick(5000);
   if (!a?.spec) return s.complete ? html`<${Head} title=${name} crumb=${html`<a href="/apps">Apps</a>`} /><${Empty} title="There is no app of this name"><a href="/apps">All apps</a><//>` : html`<p class="muted">Loading…</p>`;
   const { spec } = a;
-  return html`<${Head} title=${name} crumb=${html`<a href="/apps">Apps</a>`} sub=${html`<span class="row"><${AppState} a=${a} /><span>${a.n.running + a.n.unready} of ${count(spec.stopped ? 0 : spec.instances, 'instance')}</span>${spec.urls.slice(0, 3).map((u) => html`<a href=${u} target="_blank" rel="noopener noreferrer">${u.replace(/^https?:\/\//, '')}</a>`)}</span>`}>
+  return html`<${Head} title=${name} crumb=${html`<a href="/apps">Apps</a>`} sub=${html`<span class="row"><${AppState} a=${a} /><span>${a.n.running + a.n.unready} of ${count(spec.stopped || spec.held ? 0 : spec.instances, 'instance')}</span>${spec.urls.slice(0, 3).map((u) => html`<a href=${u} target="_blank" rel="noopener noreferrer">${u.replace(/^https?:\/\//, '')}</a>`)}</span>`}>
     ${mayChange() && html`<${Actions} spec=${spec} />`}<//>
     <${Rollout} spec=${spec} />
     <nav class="tabs" aria-label="About the app">${tabs.map(([t, word]) => html`<a href=${`/apps/${name}${t && '/' + t}`} aria-current=${t === tab ? 'page' : undefined}>${word}</a>`)}</nav>
@@ -75,7 +75,7 @@ const words = { running: ['ok', 'running'], unready: ['warn', 'not ready'], clai
 
 function Instances({ a }) {
   const list = instancesOf(a), may = mayChange();
-  return html`<h2 class="section">Instances</h2>${!list.length ? html`<${Empty} title="None"><p>${a.spec.stopped ? 'The app is stopped.' : 'The app has no instances: scale it up.'}</p><//>`
+  return html`<h2 class="section">Instances</h2>${!list.length ? html`<${Empty} title="None"><p>${a.spec.held ? `Its image is of another registry, and the feature ${a.spec.held} is disabled.` : a.spec.stopped ? 'The app is stopped.' : 'The app has no instances: scale it up.'}</p><//>`
     : html`<div class="card scroll" tabindex="0" role="region" aria-label="Instances"><table><thead><tr><th>Index</th><th>State</th><th>Cell</th><th class="hide-s">Memory</th><th class="hide-s">CPU</th><th class="hide-s">Crashes</th><th class="hide-s">Revision</th>${may && html`<th><span class="sr">Actions</span></th>`}</tr></thead>
       <tbody>${list.slice(0, 300).map((i) => html`<${Instance} key=${i.id} i=${i} may=${may} />`)}</tbody></table></div>`}`;
 }

@@ -10,7 +10,7 @@ const filters = [['', 'All'], ['running', 'Running'], ['bad', 'With trouble'], [
 function matches(a, text, filter) {
   if (text && !(a.spec.name + ' ' + a.spec.image + ' ' + a.spec.urls.join(' ')).toLowerCase().includes(text.toLowerCase())) return false;
   if (filter === 'running') return a.n.running > 0;
-  if (filter === 'stopped') return a.spec.stopped;
+  if (filter === 'stopped') return a.spec.stopped || a.spec.held;
   if (filter === 'bad') return ['bad', 'warn'].includes(summary(a)[0]);
   return true;
 }
@@ -40,5 +40,5 @@ function Row({ a, o }) {
     <span role="cell" class="mid">${url ? html`<a href=${url} target="_blank" rel="noopener noreferrer">${url.replace(/^https?:\/\//, '')}</a>${spec.urls.length > 1 && html` <span class="muted">+${spec.urls.length - 1}</span>`}` : html`<span class="muted">none</span>`}</span>
     <span role="cell" class="wide row"><${Spark} width=${56} values=${trend.map((p) => p[0])} label=${'CPU ' + percent(cpu)} /><span class="small">${percent(cpu)}</span></span>
     <span role="cell" class="wide row"><${Spark} width=${48} values=${trend.map((p) => p[1])} label=${'Memory ' + bytes(memory)} /><span class="small">${bytes(memory)}</span></span>
-    <span role="cell" class="mid right">${a.n.running + a.n.unready} of ${spec.stopped ? 0 : spec.instances}</span></div>`;
+    <span role="cell" class="mid right">${a.n.running + a.n.unready} of ${spec.stopped || spec.held ? 0 : spec.instances}</span></div>`;
 }

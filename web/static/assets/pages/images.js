@@ -30,18 +30,31 @@ const prune = (done) => ask({ title: 'Prune images', action: 'Delete', danger: t
 // useImages asks again every few seconds, and at once when load is called.
 function useImages() {
   const [all, set] = useState({});
-  const load = () => Promise.all([get('/images'), get('/registries'), get('/images/allowed')])
-    .then(([images, registries, allowed]) => set({ images, registries, patterns: allowed.patterns }), (e) => set((old) => ({ ...old, error: e.message })));
+  const load = () => Promise.all([get('/images'), get('/registries'), get('/images/allowed'), get('/features')])
+    .then(([images, registries, allowed, features]) => set({ images, registries, patterns: allowed.patterns, features }), (e) => set((old) => ({ ...old, error: e.message })));
   useEffect(() => { load(); const t = setInterval(load, 5000); return () => clearInterval(t); }, []);
   return [all, load];
 }
 
 export function Images() {
-  const [{ images, registries, patterns, error }, load] = useImages();
+  const [{ images, registries, patterns, features, error }, load] = useImages();
   return html`<${Head} title="Images" sub="What the brain's registry has: what was pushed to it, and what it keeps of other registries for all cells.">${mayChange() && images?.length > 0 && html`<button onClick=${() => prune(load)}>Prune</button>`}<//>
     ${error && html`<div class="note bad" role="alert" style="margin-bottom: 14px">${error}</div>`}
     ${!images ? !error && html`<p class="muted">Loading…</p>` : html`<${Stored} images=${images} /><${Registries} list=${registries} />
-    <h2 class="section">What may run</h2>${patterns.length ? html`<p>Only images like ${patterns.map((p, i) => html`${i > 0 && ', '}<code>${p}</code>`)}.</p>` : html`<p class="muted">Every image may run. To name those that may: <code>ltc registry allow PATTERN</code></p>`}`}`;
+    <h2 class="section">What may run</h2>${patterns.length ? html`<p>Only images like ${patterns.map((p, i) => html`${i > 0 && ', '}<code>${p}</code>`)}.</p>` : html`<p class="muted">Every image may run. To name those that may: <code>ltc registry allow PATTERN</code></p>`}<${Features} list=${features} done=${load} />`}`;
+}
+
+// toggle asks before it takes a feature away, or gives it back.
+const toggle = (f, done) => ask({ title: `${f.enabled ? 'Disable' : 'Enable'} ${f.name}`, action: f.enabled ? 'Disable' : 'Enable', danger: f.enabled, form: {},
+  command: () => `ltc feature ${f.enabled ? 'disable' : 'enable'} ${f.name}`,
+  body: () => html`<p>${f.enabled ? 'Apps whose image is of another registry stop, and no new one is taken. Bundled, pushed and built ones go on.' : 'Apps that were stopped for their image run again.'}</p>`,
+  run: async () => { await call('PUT', '/features/' + encodeURIComponent(f.name), { enabled: !f.enabled }); done(); return `${f.name} is ${f.enabled ? 'disabled' : 'enabled'}.`; } });
+
+function Features({ list, done }) {
+  return html`<h2 class="section">Features</h2><div class="card scroll" tabindex="0" role="region" aria-label="Features"><table><thead><tr><th>Feature</th><th>State</th><th class="hide-s">Changed</th><th></th></tr></thead><tbody>
+    ${list.map((f) => html`<tr key=${f.name}><td><b>${f.name}</b><div class="reason">With it ${f.about}.</div></td><td>${f.enabled ? 'enabled' : html`<b>disabled</b>`}</td>
+      <td class="hide-s muted">${isSet(f.changed_at) ? `${since(f.changed_at)} ago by ${f.changed_by || 'lattice'}` : 'never'}</td>
+      <td class="right">${mayChange() && html`<button onClick=${() => toggle(f, done)}>${f.enabled ? 'Disable' : 'Enable'}</button>`}</td></tr>`)}</tbody></table></div>`;
 }
 
 function Stored({ images }) {

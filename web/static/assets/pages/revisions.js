@@ -8,7 +8,7 @@ import { rollback } from '../actions.js';
 // only that one differs.
 function flat(v, path = '', out = {}) {
   for (const k in v) {
-    if (['revision', 'created_at', 'rollout', 'stopped', 'instances'].includes(k) && !path) continue;
+    if (['revision', 'created_at', 'rollout', 'stopped', 'held', 'instances'].includes(k) && !path) continue;
     const at = path ? path + '.' + k : k;
     if (v[k] && typeof v[k] === 'object') flat(v[k], at, out); else out[at] = v[k];
   }
