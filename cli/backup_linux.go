@@ -42,13 +42,16 @@ func (f *machineFlags) read() (config.UpConfig, error) {
 
 func newBackup(st *streams) *cobra.Command {
 	var f machineFlags
+	var noImages bool
 	cmd := &cobra.Command{
 		Use: "backup FILE", GroupID: groupServe,
 		Short: "Save all that makes the brain of this machine in a file",
 		Long: `Save all that makes the brain of this machine in a file: apps with their
-revisions, tasks, placements, CA, tokens, users, certificates, events. It is as of
-one moment, and the brain may run. Images, logs and the files of containers are not
-in it.
+revisions, tasks, placements, CA, tokens, users, certificates, events, what is known
+of other registries with the key of the passwords, and the images that were pushed
+or built, unless --without-images says otherwise: they exist nowhere else. It is as
+of one moment, and the brain may run. What is kept of images of other registries,
+logs and the files of containers are not in it.
 
 Who has the file has the cluster: it is readable by its owner only, and should stay
 so. '` + st.name + ` restore' makes a brain of it.`,
@@ -56,6 +59,7 @@ so. '` + st.name + ` restore' makes a brain of it.`,
 		Args:    args(1, 1, "the FILE to write"),
 	}
 	f.register(cmd.Flags())
+	cmd.Flags().BoolVar(&noImages, "without-images", false, "leave out the images that were pushed or built")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := f.read()
 		if err != nil {
@@ -71,7 +75,7 @@ so. '` + st.name + ` restore' makes a brain of it.`,
 		if err != nil {
 			return fail(exitFile, err)
 		}
-		_, err = node.Backup(cmd.Context(), cfg.Brain, currentVersion(), out)
+		_, err = node.Backup(cmd.Context(), cfg.Brain, currentVersion(), !noImages, out)
 		if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
 			return errors.Join(fmt.Errorf("back up: %w", err), os.Remove(args[0]))
 		}

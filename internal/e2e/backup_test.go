@@ -13,6 +13,10 @@ import (
 func TestRestoredBrainGoesOn(t *testing.T) {
 	l, brain, _ := cluster(t, "c1")
 	brain.ltc("create", "hello", "lattice/hello", "-i", "2", "-e", "COLOUR=blue")
+	brain.ltc("push", "../node/bundle/hello.tar", "own:1")
+	if out, code := brain.withInput("s3cret\n", "registry", "add", "private.lan", "--username", "me", "--password-stdin", "--no-check"); code != 0 {
+		t.Fatalf("registry add: %s", out)
+	}
 	saved := filepath.Join(brain.home(), "saved")
 	brain.ltc("backup", saved)
 	if info, err := os.Stat(saved); err != nil || info.Mode() != 0o600 {
@@ -63,6 +67,14 @@ func TestRestoredBrainGoesOn(t *testing.T) {
 		}
 		return ""
 	})
+	brain.ltc("create", "own", "cluster/own:1") // a pushed image is nowhere else
+	brain.running("own", 1, on("c1"))
+	if out := brain.ltc("registry", "list"); !strings.Contains(out, "private.lan  me") {
+		t.Errorf("registries: %s", out)
+	}
+	if code, _, errs := brain.lattice("create", "private", "private.lan/web"); code != 15 || strings.Contains(errs, "can't be read with this key") {
+		t.Errorf("the key of the passwords was lost: %d %s", code, errs)
+	}
 	brain.ltc("scale", "hello", "3") // the cell goes by the restored brain
 	brain.running("hello", 3, on("c1"))
 }

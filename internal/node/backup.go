@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"lattice/api"
+	"lattice/images"
 	"lattice/internal/config"
 	"lattice/store"
 )
@@ -38,9 +39,10 @@ type Label struct {
 }
 
 // Backup writes all that makes the brain of this machine to w: its store as it
-// is at this moment, whether or not the brain runs, CA, secrets, users and
-// journal. It is as secret as all of them.
-func Backup(ctx context.Context, cfg config.BrainConfig, version string, w io.Writer) (Label, error) {
+// is at this moment, whether or not the brain runs, CA, secrets, users, what it
+// knows of other registries, and journal; with pushed also the images that exist
+// nowhere else. It is as secret as all of them.
+func Backup(ctx context.Context, cfg config.BrainConfig, version string, pushed bool, w io.Writer) (Label, error) {
 	dir := filepath.Join(cfg.DataDir, "brain")
 	host, err := os.Hostname()
 	if err != nil {
@@ -55,7 +57,10 @@ func Backup(ctx context.Context, cfg config.BrainConfig, version string, w io.Wr
 	if err != nil {
 		return Label{}, err
 	}
-	z := gzip.NewWriter(w)
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed) // layers are compressed already
+	if err != nil {
+		return Label{}, err
+	}
 	t := tar.NewWriter(z)
 	err = pack(t, backupLabel, text)
 	if err == nil {
@@ -63,6 +68,9 @@ func Backup(ctx context.Context, cfg config.BrainConfig, version string, w io.Wr
 	}
 	if err == nil {
 		err = packFolder(t, dir)
+	}
+	if err == nil && pushed {
+		err = packImages(ctx, t, dir)
 	}
 	return label, errors.Join(err, t.Close(), z.Close())
 }
@@ -93,11 +101,17 @@ func snapshot(ctx context.Context, cfg config.BrainConfig) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// packFolder adds the files of the brain's folder but for the store. Those that
-// are just being made, or deleted, are left out.
+// imageFolder has the images, in the brain's folder.
+const imageFolder = "images"
+
+// packFolder adds the files of the brain's folder but for the store and images.
+// Those that are just being made, or deleted, are left out.
 func packFolder(t *tar.Writer, dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name, relErr := filepath.Rel(dir, path)
+		if d != nil && d.IsDir() && name == imageFolder {
+			return fs.SkipDir
+		}
 		if err = errors.Join(err, relErr); err != nil || !d.Type().IsRegular() || name == storeName || strings.HasPrefix(d.Name(), ".") {
 			return err
 		}
@@ -110,6 +124,39 @@ func packFolder(t *tar.Writer, dir string) error {
 		}
 		return pack(t, filepath.ToSlash(name), data)
 	})
+}
+
+// packImages adds the images that were pushed or built.
+func packImages(ctx context.Context, t *tar.Writer, dir string) error {
+	files, err := images.Own(filepath.Join(dir, imageFolder))
+	for _, name := range files {
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			break
+		}
+		err = packLarge(t, dir, filepath.Join(imageFolder, name))
+	}
+	return err
+}
+
+// packLarge adds a file that doesn't change any more, unless it is deleted.
+func packLarge(t *tar.Writer, dir, name string) error {
+	f, err := os.Open(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: filepath.ToSlash(name), Mode: 0o600, Size: info.Size()}); err != nil {
+		return err
+	}
+	_, err = io.CopyN(t, f, info.Size())
+	return err
 }
 
 func pack(t *tar.Writer, name string, data []byte) error {

@@ -20,8 +20,8 @@ import (
 
 // Bounds of what Restore takes.
 const (
-	maxBackup      = 16 << 30 // bytes, unpacked
-	maxBackupFiles = 100_000
+	maxBackup      = 1 << 40 // bytes, unpacked
+	maxBackupFiles = 1_000_000
 )
 
 // Restored is what Restore did.

@@ -42,7 +42,7 @@ func madeBrain(t *testing.T) (config.BrainConfig, string) {
 func backupOf(t *testing.T, cfg config.BrainConfig) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if _, err := Backup(t.Context(), cfg, "v1", &b); err != nil {
+	if _, err := Backup(t.Context(), cfg, "v1", true, &b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
