@@ -58,6 +58,23 @@ func (a *Agent) vitals() *app.Vitals {
 	return &v
 }
 
+// Movable returns how many instances the brain can move to other cells, and how
+// many it can't because their volumes are here.
+func (a *Agent) Movable() (n, bound int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, in := range a.instances {
+		switch {
+		case in.snapshot().Stray:
+		case len(in.rec.Assignment.Volumes) > 0:
+			bound++
+		default:
+			n++
+		}
+	}
+	return n, bound
+}
+
 // Instances returns what the cell runs, by app and index.
 func (a *Agent) Instances() []app.Instance {
 	a.mu.Lock()

@@ -123,7 +123,7 @@ func try(t *testing.T, page string, shell func(where, script string) *exec.Cmd) 
 
 // TestDocsOnOneMachine tries the pages that need only one.
 func TestDocsOnOneMachine(t *testing.T) {
-	for _, page := range []string{"first-app.md", "migrating.md"} {
+	for _, page := range []string{"first-app.md", "migrating.md", "volumes.md"} {
 		t.Run(page, func(t *testing.T) {
 			h := newLab(t, "one").host("one")
 			work := filepath.Join(h.dir, "work")

@@ -52,8 +52,11 @@ func (c *cell) evacuate(ctx context.Context) {
 	look := time.NewTicker(evacuationLook)
 	defer look.Stop()
 	for noted := start; ; {
-		left := c.occupied()
+		left, bound := c.agent.Movable()
 		switch {
+		case left == 0 && bound > 0:
+			c.log.Info("all instances have moved but those whose volumes are here, which run on", "cell", c.cfg.ID, "left", bound, "took", time.Since(start))
+			return
 		case left == 0:
 			c.log.Info("all instances have moved", "cell", c.cfg.ID, "took", time.Since(start))
 			return
@@ -68,16 +71,6 @@ func (c *cell) evacuate(ctx context.Context) {
 		case <-look.C:
 		}
 	}
-}
-
-// occupied counts the instances that the brain can move.
-func (c *cell) occupied() (n int) {
-	for _, in := range c.agent.Instances() {
-		if !in.Stray {
-			n++
-		}
-	}
-	return n
 }
 
 // welcome lets a cell that was evacuated when it stopped take instances again.

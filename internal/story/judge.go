@@ -59,6 +59,9 @@ func (t appTale) matter() (string, []Advice) {
 		return name + " waits to be placed: that takes less than a second unless the brain is in trouble", []Advice{{t.say("doctor"), "checks the cluster"}}
 	case in.State == app.Unclaimed && strings.HasPrefix(in.Reason, "waits for its turn"):
 		return name + " " + in.Reason, nil
+	case in.State == app.Unclaimed && strings.HasPrefix(in.Reason, "its volume "):
+		return name + " can be on one cell only: " + in.Reason, []Advice{
+			{t.say("volumes"), "shows where volumes are"}, {"docs/volumes.md", "says how to move one by hand"}}
 	case in.State == app.Unclaimed:
 		return "no cell takes " + name + ": it " + strings.TrimPrefix(in.Reason, "it "), t.roomAdvice()
 	case in.Unready:
@@ -173,6 +176,9 @@ func (t appTale) roomAdvice() []Advice {
 		}
 	}
 	next = next[:min(len(next), 3)]
+	if strings.Contains(t.in.Reason, "its volume ") {
+		return next // another cell is of no use
+	}
 	if alive > 0 {
 		if free >= app.MinMemoryMB && free < a.MemoryMB {
 			next = append(next, Advice{t.say("update %s -m %dM", a.Name, free), "asks for what the emptiest cell has left"})
