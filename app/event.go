@@ -52,11 +52,12 @@ const (
 	InstanceDropped   = "instance.dropped" // no longer placed; Message: why
 	InstanceClaimed   = "instance.claimed" // its cell starts it
 	InstancePulling   = "instance.pulling"
-	InstanceLaunched  = "instance.started" // its container runs, and is not healthy yet
-	InstanceRunning   = "instance.running" // healthy
-	InstanceUnready   = "instance.unready" // runs, but is not routed
-	InstanceReady     = "instance.ready"   // routed again
-	InstanceCrashed   = "instance.crashed" // Message: exit code or error
+	InstanceLaunched  = "instance.started"     // its container runs, and is not healthy yet
+	InstanceRunning   = "instance.running"     // healthy
+	InstanceUnready   = "instance.unready"     // runs, but is not routed
+	InstanceReady     = "instance.ready"       // routed again
+	InstanceCrashed   = "instance.crashed"     // Message: exit code or error
+	InstanceCutOff    = "instance.unreachable" // healthy for its cell, but the router can't connect to it
 	InstanceStopping  = "instance.stopping"
 	InstanceStopped   = "instance.stopped"
 	InstanceRestarted = "instance.restarted" // a person wants a new container in its place

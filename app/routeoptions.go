@@ -58,6 +58,8 @@ type RouteOptions struct {
 	RedirectHTTPS bool     `json:"redirect_https,omitempty"` // plain HTTP is answered with the https URL
 	BasicAuth     []string `json:"basic_auth,omitempty"`     // "USER:HASH" with bcrypt's hash, as `htpasswd -nB USER` prints it: a secret
 	Allow         []string `json:"allow,omitempty"`          // addresses and networks of clients; empty: all
+
+	ErrorPages map[string]string `json:"error_pages,omitempty"` // HTML for browsers instead of the router's own errors, by "503" and the like, "4xx", "5xx" or "error" for all others. In it {status}, {reason}, {cause} and {request_id} stand for what is to be told
 }
 
 // HeaderRules change the header of a request or an answer. What is to be removed
@@ -83,6 +85,10 @@ func (o *RouteOptions) copy() *RouteOptions {
 		return nil
 	}
 	c := *o
+	c.ErrorPages = nil
+	if len(o.ErrorPages) > 0 {
+		c.ErrorPages = maps.Clone(o.ErrorPages)
+	}
 	c.BasicAuth, c.Allow = cloned(o.BasicAuth), cloned(o.Allow)
 	c.RequestHeaders, c.ResponseHeaders = o.RequestHeaders.copy(), o.ResponseHeaders.copy()
 	if c.RequestHeaders.empty() {

@@ -57,6 +57,8 @@ func (o *RouteOptions) setters() map[string]func(string) error {
 		"redirect-https": o.setRedirect,
 		"basic-auth":     setList(&o.BasicAuth),
 		"allow":          setList(&o.Allow),
+
+		"error-page": o.setErrorPage,
 	}
 }
 
@@ -144,6 +146,23 @@ func (o *RouteOptions) setRetries(value string) error {
 		return err
 	}
 	o.Retries = &n
+	return nil
+}
+
+// setErrorPage reads "CODE:HTML".
+func (o *RouteOptions) setErrorPage(value string) error {
+	if value == "" {
+		o.ErrorPages = nil
+		return nil
+	}
+	of, page, ok := strings.Cut(value, ":")
+	if !ok {
+		return Invalid("%s is no error page: write CODE:HTML or CODE:@FILE with a code such as 503, 4xx, 5xx or error", quote(value))
+	}
+	if o.ErrorPages == nil {
+		o.ErrorPages = map[string]string{}
+	}
+	o.ErrorPages[of] = page
 	return nil
 }
 

@@ -18,7 +18,7 @@ func TestRouteOptionsAsTheyAreTyped(t *testing.T) {
 		{"balance", "hash"}, {"hash-on", "header:X-User"}, {"sticky", "at"}, {"slow-start", "30s"}, {"max-connections", "5"},
 		{"total-timeout", "1m"}, {"retries", "0"}, {"rate-limit", "100/s"}, {"set-request-header", "X-A: b: c"},
 		{"remove-response-header", "Server, X-Powered-By"}, {"redirect-https", "true"}, {"basic-auth", "anna:" + bcryptHash},
-		{"allow", "10.0.0.0/8"}, {"allow", "::1"}, {"protocol", "h2c"},
+		{"allow", "10.0.0.0/8"}, {"allow", "::1"}, {"protocol", "h2c"}, {"error-page", "503:<p>a:b</p>"}, {"error-page", "error:x"},
 	} {
 		if err := o.Set(kv[0], kv[1]); err != nil {
 			t.Fatalf("%v: %v", kv, err)
@@ -38,7 +38,7 @@ func TestRouteOptionsAsTheyAreTyped(t *testing.T) {
 	}
 	want := "protocol=h2c balance=hash hash-on=header:X-User sticky=at slow-start=30s max-connections=5 total-timeout=1m0s retries=0 " +
 		"rate-limit=100/s set-request-header=X-A: **** remove-response-header=Server,X-Powered-By redirect-https=true " +
-		"basic-auth=anna:**** allow=10.0.0.0/8,::1"
+		"basic-auth=anna:**** allow=10.0.0.0/8,::1 error-page=503:(10 bytes) error-page=error:(1 bytes)"
 	if got := strings.Join(o.Typed(), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -73,6 +73,10 @@ func TestWrongRouteOptionsAreTold(t *testing.T) {
 		{"basic-auth", "anna:secret", "htpasswd -nB USER"},
 		{"allow", "10.0.0.0/40", "neither an address nor a network"},
 		{"redirect-https", "maybe", "not true or false"},
+		{"error-page", "503", "no error page"},
+		{"error-page", "302:x", "a code from 400 to 599"},
+		{"error-page", "6xx:x", "a code from 400 to 599"},
+		{"error-page", "503:" + strings.Repeat("x", 33<<10), "it must have 1 to 32768"},
 		{"colour", "red", "there is no route option"},
 	} {
 		var o app.RouteOptions

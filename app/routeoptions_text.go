@@ -42,6 +42,9 @@ func (o *RouteOptions) Typed() []string {
 		all.text("basic-auth", name+":****")
 	}
 	all.text("allow", strings.Join(o.Allow, ","))
+	for _, of := range slices.Sorted(maps.Keys(o.ErrorPages)) {
+		all.text("error-page", of+":("+strconv.Itoa(len(o.ErrorPages[of]))+" bytes)")
+	}
 	return all
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +15,8 @@ const (
 	MaxHeaderRules   = 50          // of a route's requests, and of its answers
 	MaxBasicAuth     = 100         // users of a route
 	MaxAllow         = 1000        // addresses and networks of a route
+	MaxErrorPages    = 10          // of a route
+	MaxErrorPage     = 32 << 10    // bytes of one
 	maxRate          = 10_000_000
 	maxHeaderBytes   = 8 << 10
 	bcryptHashLength = 60
@@ -38,6 +41,16 @@ func (p *problems) options(r Route) {
 			break
 		}
 	}
+	if len(o.ErrorPages) > MaxErrorPages {
+		p.add("%s has %d error pages: at most %d are possible", what, len(o.ErrorPages), MaxErrorPages)
+	}
+	for of, page := range o.ErrorPages {
+		if !isErrorClass(of) {
+			p.add("%s has an error page for %s: write a code from 400 to 599, 4xx, 5xx, or error for all", what, quote(of))
+		} else if page == "" || len(page) > MaxErrorPage {
+			p.add("%s: its error page for %s has %d bytes: it must have 1 to %d", what, of, len(page), MaxErrorPage)
+		}
+	}
 	if len(o.Allow) > MaxAllow {
 		p.add("%s allows %d addresses: at most %d are possible, so name networks", what, len(o.Allow), MaxAllow)
 	}
@@ -47,6 +60,12 @@ func (p *problems) options(r Route) {
 			break
 		}
 	}
+}
+
+// isErrorClass reports whether there can be an error page for of.
+func isErrorClass(of string) bool {
+	code, err := strconv.Atoi(of)
+	return of == "4xx" || of == "5xx" || of == "error" || err == nil && code >= 400 && code <= 599 && len(of) == 3
 }
 
 func (p *problems) balance(what string, o *RouteOptions) {

@@ -11,7 +11,7 @@ type Vitals struct {
 	CertificateEnds time.Time `json:"certificate_ends,omitzero"` // of the cell's own
 	Warnings        []string  `json:"warnings,omitempty"`        // what is wrong there, such as a firewall in the way
 
-	LayersPort      int       `json:"layers_port,omitempty"`     // where it gives layers of images to other cells; 0: nowhere
+	LayersPort int `json:"layers_port,omitempty"` // where it gives layers of images to other cells; 0: nowhere
 
 	// Set by the brain.
 	Ahead Duration `json:"ahead"` // of the brain's clock, by what a report took at the most; negative: behind

@@ -49,7 +49,8 @@ func setRouteOptions(a *app.App, texts []string, usual func() []app.Route, same 
 }
 
 // parseRouteOption reads [HOST[/PATH]:]KEY=VALUE; the route is nil when none is
-// named. A VALUE of basic-auth may be @FILE, as htpasswd writes it.
+// named. A VALUE of basic-auth may be @FILE, as htpasswd writes it, and one of
+// error-page CODE:@FILE.
 func parseRouteOption(text string) (which *app.Route, key, value string, err error) {
 	key, value, ok := strings.Cut(text, "=")
 	if !ok {
@@ -66,6 +67,13 @@ func parseRouteOption(text string) (which *app.Route, key, value string, err err
 		if value, err = readUsers(file); err != nil {
 			return nil, "", "", fail(exitFile, err)
 		}
+	}
+	if of, file, ok := strings.Cut(value, ":@"); ok && key == "error-page" {
+		page, err := readSmallFile(file)
+		if err != nil {
+			return nil, "", "", fail(exitFile, fmt.Errorf("read the error page: %w", err))
+		}
+		value = of + ":" + page
 	}
 	return which, key, value, nil
 }

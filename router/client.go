@@ -98,6 +98,7 @@ func (c *client) head() bool {
 				c.enter(reading, c.r.now())
 			}
 			if len(c.buf) >= maxHeader {
+				c.x.route = nil // of the request before
 				return c.refuse(&refusal{code: http.StatusRequestHeaderFieldsTooLarge, cause: "header_too_large", reason: "the request's header is larger than 64 KiB"}, true)
 			}
 		}
@@ -129,6 +130,7 @@ func (c *client) next() {
 
 // malformed answers what is no request.
 func (c *client) malformed(err error) bool {
+	c.x.route = nil // of the request before
 	if c.isPreface() {
 		c.s.library(c)
 		return false

@@ -14,9 +14,7 @@ const (
 // not the next request: then the connection ends.
 func (c *client) refuse(why *refusal, dirty bool) (again bool) {
 	c.answered(why.code)
-	if c.r.pages != nil {
-		why.page = c.r.pages.of(why, c.values("Accept"), first(c, "X-Request-Id"))
-	}
+	why.page = c.r.page(c.x.route, why, c.values("Accept"), first(c, "X-Request-Id"))
 	again = !dirty && c.persists()
 	out := why.append(nil, c.r.date.String(), string(c.req.Method) == "HEAD", again)
 	if c.write(out) != nil {

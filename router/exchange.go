@@ -229,6 +229,6 @@ func (x *exchange) unreachable(err error) {
 	}
 	if tell {
 		x.r.log.Warn("instance unreachable", "app", x.backend.App, "instance", x.backend.Index, "addr", x.backend.Addr, "err", err)
-		x.r.onUnreachable(x.backend.Addr)
+		x.r.onUnreachable(x.backend, int(x.up.failures.Load()))
 	}
 }

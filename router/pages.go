@@ -27,7 +27,7 @@ type Pages struct {
 // for all others from a folder. In them {status}, {reason}, {cause} and
 // {request_id} stand for what is to be told.
 func ReadPages(folder string) (*Pages, error) {
-	p := &Pages{byCode: map[int]string{}}
+	found := map[string]string{}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("error pages: %w", err)
@@ -37,21 +37,27 @@ func ReadPages(folder string) (*Pages, error) {
 		if !ok {
 			continue
 		}
-		to := func(text string) { p.all = text }
-		if code, err := strconv.Atoi(name); err == nil && code >= 400 && code <= 599 {
-			to = func(text string) { p.byCode[code] = text }
-		} else if name == "4xx" || name == "5xx" {
-			to = func(text string) { p.byClass[name[0]-'0'] = text }
-		} else if name != "error" {
-			continue
-		}
-		text, err := readPage(filepath.Join(folder, e.Name()))
-		if err != nil {
+		if found[name], err = readPage(filepath.Join(folder, e.Name())); err != nil {
 			return nil, fmt.Errorf("error pages: %w", err)
 		}
-		to(text)
 	}
-	return p, nil
+	return newPages(found), nil
+}
+
+// newPages returns pages by "503" and the like, "4xx", "5xx" and "error"; other
+// names mean nothing. Of none it returns nil.
+func newPages(all map[string]string) *Pages {
+	if len(all) == 0 {
+		return nil
+	}
+	p := &Pages{byCode: map[int]string{}, all: all["error"]}
+	p.byClass[4], p.byClass[5] = all["4xx"], all["5xx"]
+	for name, text := range all {
+		if code, err := strconv.Atoi(name); err == nil {
+			p.byCode[code] = text
+		}
+	}
+	return p
 }
 
 func readPage(path string) (string, error) {
@@ -66,9 +72,24 @@ func readPage(path string) (string, error) {
 	return string(b), err
 }
 
-// of returns the page for a refusal; "" for none. Only what accepts HTML gets it.
-func (p *Pages) of(why *refusal, accept []string, id string) string {
-	if p == nil || !strings.Contains(strings.Join(accept, ","), "text/html") {
+// page returns the page for a refusal: that of the route if there is one, else of
+// the router; "" for none. Only what accepts HTML gets it.
+func (r *Router) page(route *Route, why *refusal, accept []string, id string) string {
+	own := route != nil && route.policy != nil && route.policy.pages != nil
+	if !own && r.pages == nil || !strings.Contains(strings.Join(accept, ","), "text/html") {
+		return ""
+	}
+	if own {
+		if page := route.policy.pages.of(why, id); page != "" {
+			return page
+		}
+	}
+	return r.pages.of(why, id)
+}
+
+// of returns the page for a refusal; "" for none.
+func (p *Pages) of(why *refusal, id string) string {
+	if p == nil {
 		return ""
 	}
 	page := p.byCode[why.code]

@@ -219,7 +219,7 @@ func (p *Ports) reach(ctx context.Context, r tcpRoute, client *net.TCPConn) (*ne
 				conn.Close()
 			}
 		}
-		p.tried(key, b.Addr, err)
+		p.tried(key, b, err)
 		if err == nil {
 			return conn.(*net.TCPConn), b, nil
 		}
@@ -259,7 +259,7 @@ func (p *Ports) choose(r tcpRoute, tried map[endpoint]bool) *Backend {
 }
 
 // tried notes whether an instance took a connection.
-func (p *Ports) tried(key endpoint, addr string, err error) {
+func (p *Ports) tried(key endpoint, b *Backend, err error) {
 	p.mu.Lock()
 	e, now, tell := p.ends[key], time.Since(p.born), false
 	if err == nil {
@@ -271,13 +271,14 @@ func (p *Ports) tried(key endpoint, addr string, err error) {
 			e.toldAt = now
 		}
 	}
+	times := int(e.failures)
 	p.mu.Unlock()
 	if err != nil {
 		p.left(key)
 	}
 	if tell {
-		p.cfg.Log.Info("an instance takes no connection", "addr", addr, "err", err)
-		p.cfg.OnUnreachable(addr)
+		p.cfg.Log.Info("an instance takes no connection", "addr", b.Addr, "err", err)
+		p.cfg.OnUnreachable(b, times)
 	}
 }
 

@@ -31,7 +31,8 @@ type policy struct {
 	clients   clientLimiter
 	users     *users // nil: everybody
 	redirect  bool
-	guarded   bool // some of the five are there
+	guarded   bool   // some of the five are there
+	pages     *Pages // nil: none of its own
 	request   *headerRules
 	answer    *headerRules
 	alwaysH2C bool
@@ -63,7 +64,7 @@ func newPolicy(o *app.RouteOptions) *policy {
 		retries: -1, retryTime: retryFor,
 		all: newLimiter(o.RateLimit, o.RateBurst), clients: newClientLimiter(o.ClientRateLimit, o.ClientRateBurst),
 		users: newUsers(o.BasicAuth), redirect: o.RedirectHTTPS,
-		request: newHeaderRules(o.RequestHeaders), answer: newHeaderRules(o.ResponseHeaders),
+		pages: newPages(o.ErrorPages), request: newHeaderRules(o.RequestHeaders), answer: newHeaderRules(o.ResponseHeaders),
 		alwaysH2C: o.Protocol == app.ProtocolH2C, neverH2C: o.Protocol == app.ProtocolHTTP1,
 	}
 	if o.Retries != nil {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -352,4 +354,39 @@ func TestCountsOutliveATable(t *testing.T) {
 	if res, _ := get(t, client, "http://web.lab/"); res.StatusCode != 200 {
 		t.Errorf("other options: got %d, want 200", res.StatusCode)
 	}
+}
+
+// Pages of a route go before those of the router, for browsers only, and hold
+// for that route only.
+func TestErrorPagesOfARoute(t *testing.T) {
+	bothPaths(t, func(t *testing.T) {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "error.html"), []byte("router's {status}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		pages, err := router.ReadPages(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := router.New(router.Options{Pages: pages})
+		client := front(t, r)
+		for _, tt := range []struct{ options, host, accept, want string }{
+			{"error-page=503:<b>{cause}</b>", "web.lab", "text/html", "<b>no_endpoints</b>"},
+			{"error-page=5xx:<i>{status}</i>", "web.lab", "text/html", "<i>503 Service Unavailable</i>"},
+			{"error-page=404:none", "web.lab", "text/html", "router's 503 Service Unavailable"},
+			{"error-page=503:x", "web.lab", "application/json", "the app behind"},
+			{"error-page=404:x", "other.lab", "text/html", "router's 404 Not Found"},
+			{"allow=10.0.0.0/8|error-page=error:out", "web.lab", "text/html", "out"},
+		} {
+			addrs := []string{}
+			if strings.HasPrefix(tt.options, "allow") {
+				addrs = append(addrs, nobody(t))
+			}
+			r.Swap(withOptions(t, tt.options, addrs...))
+			res, body := get(t, client, "http://"+tt.host+"/", "Accept", tt.accept)
+			if res.StatusCode < 400 || !strings.HasPrefix(body, tt.want) {
+				t.Errorf("%s, %s at %s: got %d %q, want %q", tt.options, tt.accept, tt.host, res.StatusCode, body, tt.want)
+			}
+		}
+	})
 }

@@ -27,7 +27,7 @@ type PortsConfig struct {
 	Log   *slog.Logger           // nil: nothing is logged
 
 	// OnUnreachable is as in Options.
-	OnUnreachable func(addr string)
+	OnUnreachable func(b *Backend, times int)
 
 	// OnConnection is told of each connection that has ended. It must not block.
 	OnConnection func(*Access)
@@ -82,7 +82,7 @@ func NewPorts(cfg PortsConfig) *Ports {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.OnUnreachable == nil {
-		cfg.OnUnreachable = func(string) {}
+		cfg.OnUnreachable = func(*Backend, int) {}
 	}
 	if cfg.OnConnection == nil {
 		cfg.OnConnection = func(*Access) {}

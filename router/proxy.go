@@ -110,7 +110,7 @@ func (x *exchange) failed(w http.ResponseWriter, req *http.Request, err error) {
 		why = late()
 	}
 	x.code = why.code
-	x.r.refuse(w, req, *why)
+	x.r.refuse(w, req, x.route, *why)
 }
 
 // appendRequestID appends 32 random hexadecimal digits. They name a request,

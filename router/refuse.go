@@ -85,10 +85,10 @@ func (why *refusal) append(out []byte, date string, head, again bool) []byte {
 	return append(out, body...)
 }
 
-// refuse answers on the library's path.
-func (r *Router) refuse(w http.ResponseWriter, req *http.Request, why refusal) {
+// refuse answers on the library's path; route is the request's, or nil.
+func (r *Router) refuse(w http.ResponseWriter, req *http.Request, route *Route, why refusal) {
 	r.count.answered(why.code)
-	why.page = r.pages.of(&why, req.Header["Accept"], req.Header.Get("X-Request-Id"))
+	why.page = r.page(route, &why, req.Header["Accept"], req.Header.Get("X-Request-Id"))
 	why.fields(w.Header().Set)
 	w.WriteHeader(why.code)
 	// An error here is the client's going away, which is no news.

@@ -25,10 +25,10 @@ const (
 type Options struct {
 	Log *slog.Logger // nil: nothing is logged
 
-	// OnUnreachable is told the address of an instance to which no connection
-	// could be made, at most once every few seconds for each. It is called
-	// while a request waits, maybe several times at once: it must not block.
-	OnUnreachable func(addr string)
+	// OnUnreachable is told of an instance to which no connection could be made so
+	// many times one after the other, at most once every few seconds for each. It
+	// is called while a request waits, maybe several times at once: it must not block.
+	OnUnreachable func(b *Backend, times int)
 
 	// OnAccess is told of each request for which there is a route, when it is
 	// done with. It is called before the connection's next request is read: it
@@ -62,7 +62,7 @@ const challengePath = "/.well-known/acme-challenge/"
 type Router struct {
 	log           *slog.Logger
 	proxyLog      *log.Logger // for net/http, which takes no slog.Logger
-	onUnreachable func(addr string)
+	onUnreachable func(b *Backend, times int)
 	onAccess      func(*Access) // nil: nobody wants to know
 	trusted       []netip.Prefix
 	proxied       bool
@@ -93,7 +93,7 @@ func New(o Options) *Router {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.OnUnreachable == nil {
-		o.OnUnreachable = func(string) {}
+		o.OnUnreachable = func(*Backend, int) {}
 	}
 	r := &Router{
 		log:           o.Log,
@@ -153,11 +153,11 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.count.requests.Add(1)
 	if req.Method == http.MethodConnect {
-		r.refuse(w, req, refusal{code: http.StatusBadRequest, cause: "connect_refused", reason: "this router makes no tunnels to other hosts: CONNECT is refused"})
+		r.refuse(w, req, nil, refusal{code: http.StatusBadRequest, cause: "connect_refused", reason: "this router makes no tunnels to other hosts: CONNECT is refused"})
 		return
 	}
 	if req.Host == "" {
-		r.refuse(w, req, refusal{code: http.StatusBadRequest, cause: "empty_host", reason: "the request names no host: send a Host header"})
+		r.refuse(w, req, nil, refusal{code: http.StatusBadRequest, cause: "empty_host", reason: "the request names no host: send a Host header"})
 		return
 	}
 	x := exchange{r: r, in: req, arrived: r.now(), wish: wish{host: req.Host, path: req.URL.Path}}
@@ -167,21 +167,21 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer x.record()
 	if why := x.aim(r.table.Load()); why != nil {
 		x.code = why.code
-		r.refuse(w, req, *why)
+		r.refuse(w, req, x.route, *why)
 		return
 	}
 	if x.policy != nil {
 		c := httpCaller{&x}
 		if why := x.guard(c); why != nil {
 			x.code = why.code
-			r.refuse(w, req, *why)
+			r.refuse(w, req, x.route, *why)
 			return
 		}
 		x.read(c)
 	}
 	if why := x.begin(); why != nil {
 		x.code = why.code
-		r.refuse(w, req, *why)
+		r.refuse(w, req, x.route, *why)
 		return
 	}
 	defer x.end()

@@ -189,9 +189,9 @@ func TestRefusesTunnelsAndNamelessHosts(t *testing.T) {
 func TestDeadInstanceIsPassedOver(t *testing.T) {
 	a, c, dead := backend(t, "a", nil), backend(t, "c", nil), nobody(t)
 	var told atomic.Int32
-	r := router.New(router.Options{OnUnreachable: func(addr string) {
-		if told.Add(1); addr != dead {
-			t.Errorf("told that %s is unreachable, but it is %s", addr, dead)
+	r := router.New(router.Options{OnUnreachable: func(b *router.Backend, times int) {
+		if told.Add(1); b.Addr != dead || times < 1 {
+			t.Errorf("told that %s is unreachable for the %d. time, but it is %s", b.Addr, times, dead)
 		}
 	}})
 	table := hosting("web", addr(a), dead, addr(c))
@@ -250,7 +250,7 @@ func TestAllOutGetAnotherChance(t *testing.T) {
 func TestInstanceThatAppearsDuringARetryIsUsed(t *testing.T) {
 	a := backend(t, "new", nil)
 	var r *router.Router
-	r = router.New(router.Options{OnUnreachable: func(string) { r.Swap(hosting("web", addr(a))) }})
+	r = router.New(router.Options{OnUnreachable: func(*router.Backend, int) { r.Swap(hosting("web", addr(a))) }})
 	r.Swap(hosting("web", nobody(t)))
 	if res, body := get(t, front(t, r), "http://web.lab/"); res.StatusCode != 200 || body != "new" {
 		t.Errorf("got %d %q, want the new instance", res.StatusCode, body)

@@ -127,6 +127,7 @@ func openBrain(cfg config.BrainConfig, localCell, version string, log *slog.Logg
 		return nil, err
 	}
 	b.hub = logs.New()
+	b.unreachable = b.tellUnreachable
 	if err = b.front.open(dir, b.appsCA.Certificate, b.hub); err != nil {
 		return nil, err
 	}

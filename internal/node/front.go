@@ -35,6 +35,9 @@ type front struct {
 
 	httpLn, metricsLn net.Listener // metricsLn may be nil
 
+	// unreachable is as in router.Options; nil: nobody is told.
+	unreachable func(b *router.Backend, times int)
+
 	note    string        // about the ports
 	settled chan struct{} // closed when there is a table that is worth going by
 }
@@ -61,7 +64,7 @@ func (f *front) open(dir string, own func(name string) (*tls.Certificate, error)
 			return err
 		}
 	}
-	o := router.Options{Log: f.log.With("part", "router"), Trusted: f.cfg.Trusted, ProxyProtocol: f.cfg.ProxyProtocol}
+	o := router.Options{Log: f.log.With("part", "router"), Trusted: f.cfg.Trusted, ProxyProtocol: f.cfg.ProxyProtocol, OnUnreachable: f.unreachable}
 	if f.https.ln != nil {
 		o.HTTPSPort, o.Challenge = number(f.https.ln), f.https.certs.Challenge
 	}
@@ -72,7 +75,7 @@ func (f *front) open(dir string, own func(name string) (*tls.Certificate, error)
 		}
 	}
 	host, _, _ := net.SplitHostPort(f.cfg.HTTP) // it may be empty
-	ports := router.PortsConfig{Host: host, Local: f.local, Log: f.log.With("part", "TCP routes")}
+	ports := router.PortsConfig{Host: host, Local: f.local, OnUnreachable: f.unreachable, Log: f.log.With("part", "TCP routes")}
 	if f.cfg.AccessLog {
 		format, err := newAccessFormat(f.cfg.AccessFormat)
 		if err != nil {

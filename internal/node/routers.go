@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -178,6 +179,18 @@ func (b *brain) keepRouters(ctx context.Context) error {
 func (b *brain) openRequests(in app.Instance, out time.Time) int {
 	instance := cmp.Or(in.GUID, in.ID)
 	return b.inFlight(instance) + b.routers.open(instance, out)
+}
+
+// cutOff is how often in a row no connection to an instance can be made before
+// that is an event. Until then it may have crashed, of which its cell will tell.
+const cutOff = 3
+
+// tellUnreachable is router.Options.OnUnreachable.
+func (b *brain) tellUnreachable(to *router.Backend, times int) {
+	if times >= cutOff {
+		b.journal.Emit(app.Event{Kind: app.InstanceCutOff, App: to.App, Index: to.Index, GUID: to.Instance,
+			Message: fmt.Sprintf("the router can't connect to it at %s, though its cell calls it healthy: is there a firewall between them?", to.Addr)})
+	}
 }
 
 // allCounts returns what all routers have counted; that of this process is "".

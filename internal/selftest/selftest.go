@@ -47,6 +47,7 @@ func steps() []step {
 		{"its environment arrives", environment},
 		{"its log and its requests are to be seen", logs},
 		{"three instances share the requests", scaleUp},
+		{"a TCP route leads to it", tcp},
 		{"an instance that crashes comes back", crash},
 		{"an instance is replaced on request", restart},
 		{"an update loses no request", update},
@@ -140,6 +141,17 @@ func (t *trial) until(ctx context.Context, what string, try func() error) error 
 		case <-time.After(poll):
 		}
 	}
+}
+
+// tcpTime is how long a TCP route may take to open: a closed port must not take
+// the time of the other steps.
+const tcpTime = 20 * time.Second
+
+// atMost is until with a limit of its own.
+func (t *trial) atMost(ctx context.Context, limit time.Duration, what string, try func() error) error {
+	short, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return t.until(short, what, try)
 }
 
 // running waits until exactly n instances run, all of the wanted revision.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"lattice/api"
 	"lattice/app"
@@ -76,6 +79,41 @@ func scaleUp(ctx context.Context, t *trial) error {
 		}
 		if answered[index] = true; len(answered) < 3 {
 			return fmt.Errorf("%d of 3 have", len(answered))
+		}
+		return nil
+	})
+}
+
+// tcp asks through a port of the router that it chooses by itself.
+func tcp(ctx context.Context, t *trial) error {
+	s, err := t.brain.App(ctx, t.name)
+	if err != nil {
+		return err
+	}
+	a := s.App
+	a.TCPRoutes = []app.TCPRoute{{}}
+	if a, err = t.brain.UpdateApp(ctx, a, app.RolloutOptions{}, false); err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(t.Router)
+	if err != nil {
+		return err
+	}
+	port := strconv.Itoa(a.TCPRoutes[0].External)
+	at := net.JoinHostPort(host, port)
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return t.atMost(ctx, tcpTime, "ask "+at+" (is there a firewall that closes port "+port+"?)", func() error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/index", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answered %d", resp.StatusCode)
 		}
 		return nil
 	})

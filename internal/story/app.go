@@ -160,7 +160,7 @@ func verb(kind string) string {
 
 func tone(kind string) Tone {
 	switch kind {
-	case app.InstanceCrashed, app.InstanceRefused, app.InstanceUnready, app.RolloutUndone, app.CellDied, app.CellSuspected, app.CellRevoked,
+	case app.InstanceCrashed, app.InstanceRefused, app.InstanceUnready, app.InstanceCutOff, app.RolloutUndone, app.CellDied, app.CellSuspected, app.CellRevoked,
 		app.TaskFailed, app.TaskRefused:
 		return Bad
 	case app.InstanceRunning, app.InstanceReady, app.RolloutFinished, app.CellBack, app.CellJoined, app.TaskSucceeded:

@@ -4,7 +4,7 @@ import { go, Head, toast } from '../ui.js';
 import { mayChange, session } from '../session.js';
 import { shell } from '../format.js';
 
-const blank = { name: '', image: '', instances: 1, memory: 128, disk: 0, weight: 100, ports: '', command: '', check: 'port', path: '/', probe: '', env: [], routes: '', noRoutes: false, volumes: '' };
+const blank = { name: '', image: '', instances: 1, memory: 128, disk: 0, weight: 100, ports: '', command: '', check: 'port', path: '/', probe: '', env: [], routes: '', noRoutes: false, tcp: '', volumes: '' };
 
 // words takes a command apart as a shell would.
 function words(text) {
@@ -20,6 +20,12 @@ function route(text) {
   return { host: m[1].toLowerCase(), ...(m[2] ? { path: m[2] } : {}), ...(m[3] ? { port: +m[3] } : {}) };
 }
 
+function tcpRoute(text) {
+  const m = /^(auto|\d+)(?::(\d+))?$/.exec(text.toLowerCase());
+  if (!m) throw new Error(`"${text}" is no TCP route: write EXTERNAL or EXTERNAL:PORT, EXTERNAL being a port of the router or auto.`);
+  return { external: m[1] === 'auto' ? 0 : +m[1], ...(m[2] ? { port: +m[2] } : {}) };
+}
+
 function volume(text) {
   const m = /^(.+?):(\/[^:]*)(:ro)?$/.exec(text.startsWith('nfs://') ? text.slice(6) : text);
   if (!m) throw new Error(`"${text}" is no volume: write NAME:/PATH or nfs://HOST/PATH:/PATH.`);
@@ -32,6 +38,7 @@ function spec(f) {
   return { name: f.name.trim(), image: f.image.trim(), instances: f.instances, memory_mb: f.memory, disk_mb: f.disk, cpu_weight: f.weight, check: { ...check, timeout: '1s' },
     ...(ports.length ? { ports } : {}), ...(f.command.trim() ? { command: words(f.command) } : {}), ...(env.length ? { env: Object.fromEntries(env) } : {}),
     ...(list(f.volumes).length ? { volumes: list(f.volumes).map(volume) } : {}),
+    ...(list(f.tcp).length ? { tcp_routes: list(f.tcp).map(tcpRoute) } : {}),
     ...(f.noRoutes ? { no_routes: true } : list(f.routes).length ? { routes: list(f.routes).map(route) } : {}) };
 }
 
@@ -48,6 +55,7 @@ function command(f) {
   if (f.check === 'command') c.push('--monitor-command ' + shell(f.probe));
   if (f.check === 'none') c.push('--no-monitor');
   if (f.noRoutes) c.push('--no-routes'); else for (const r of list(f.routes)) c.push('-R ' + shell(r));
+  for (const r of list(f.tcp)) c.push('-T ' + shell(r));
   if (f.command.trim()) c.push('-- ' + words(f.command).map(shell).join(' '));
   return c.join(' ');
 }
@@ -72,6 +80,7 @@ export function Create() {
         <label class="field">Volumes <span class="hint">NAME:/PATH or nfs://HOST/PATH:/PATH; what is there outlives the container</span><input name="volumes" autocapitalize="none" spellcheck=${false} placeholder="data:/data" ...${text('volumes')} /></label></fieldset></section>
       <section class="card pad"><fieldset><legend>How it is reached</legend><div class="two"><label class="field">Ports <span class="hint">empty: the image's</span><input inputmode="numeric" placeholder="8080" ...${text('ports')} /></label>
         <label class="field">Routes <span class="hint">HOST, HOST/PATH or HOST/PATH:PORT</span><input autocapitalize="none" disabled=${f.noRoutes} placeholder=${`${f.name || 'NAME'}.${session.info.domain}`} ...${text('routes')} /></label></div>
+        <label class="field">TCP routes <span class="hint">EXTERNAL or EXTERNAL:PORT; a port of the router, or auto for any that is free</span><input name="tcp" autocapitalize="none" spellcheck=${false} placeholder="auto:6379" ...${text('tcp')} /></label>
         <label class="field inline"><input type="checkbox" checked=${f.noRoutes} onChange=${(e) => set('noRoutes', e.target.checked)} />No routes</label>
         <div class="two"><label class="field">Healthy while<select value=${f.check} onChange=${(e) => set('check', e.target.value)}><option value="port">its port accepts connections</option><option value="http">GET answers 2xx or 3xx</option><option value="command">a command ends with 0</option><option value="none">the process runs</option></select></label>
         ${f.check === 'http' && html`<label class="field">Path<input ...${text('path')} /></label>`}${f.check === 'command' && html`<label class="field">Command<input required ...${text('probe')} /></label>`}</div></fieldset></section>
