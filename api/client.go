@@ -156,11 +156,19 @@ func (c *Client) send(ctx context.Context, method, path, kind string, body []byt
 
 // do sends a request and returns the response if it is a good one.
 func (c *Client) do(ctx context.Context, method, path, kind string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1"+path, bytes.NewReader(body))
+	if len(body) == 0 {
+		kind = ""
+	}
+	return c.carry(ctx, method, path, kind, bytes.NewReader(body))
+}
+
+// carry is do with a body of any length.
+func (c *Client) carry(ctx context.Context, method, path, kind string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("build the request: %w", err)
 	}
-	if len(body) > 0 {
+	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
 	if c.token != "" {

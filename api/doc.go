@@ -33,6 +33,9 @@
 //	POST   /api/v1/tasks/NAME/cancel    → app.Task; what runs of it stops after the answer
 //	DELETE /api/v1/tasks/NAME           204; what runs of it stops after the answer
 //	GET    /api/v1/tasks/NAME/exec      WebSocket: a session in the task's container
+//	POST   /api/v1/builds               app.BuildRequest → 201 app.Task, which waits for its source
+//	GET    /api/v1/builds               []app.Task that build images, the newest first; ?watch=true
+//	PUT    /api/v1/builds/NAME/source   a tar stream, packed with gzip → 204 when the build has taken it
 //	POST   /api/v1/schedules            app.Schedule → 201 app.Schedule
 //	GET    /api/v1/schedules            []app.Schedule; ?watch=true
 //	GET    /api/v1/schedules/NAME       app.Schedule; ?watch=true
@@ -119,6 +122,12 @@
 // goes on after the answer; app.App's Rollout says how far it is. The values of
 // the environment of an app and of its revisions are secrets; those of a task
 // are never shown, and of its callback_url only the host is.
+//
+// A build makes an image of source, with a Dockerfile or with buildpacks, and is
+// a task: its log, its end and its cancelling are those of one. Its result is an
+// app.BuildOutcome in JSON. The values of its args are secrets. The source goes
+// through the brain to the cell and is kept nowhere else; a build that gets none
+// for 10 minutes fails.
 //
 // What a task runs is its spec, an app of which name, instances, checks and
 // routes are left out. When it has ended and has a callback_url, the task is sent

@@ -42,6 +42,7 @@ type ServerConfig struct {
 	Doctor  Doctor
 
 	Images Images
+	Builds Builds
 
 	Volumes Volumes
 

@@ -42,6 +42,9 @@ func newTask() app.Task { return app.Task{Spec: newApp()} }
 func (s *server) createTask(c *gin.Context) {
 	t := newTask()
 	err := readStrict(c, &t)
+	if err == nil && t.Build != nil {
+		err = app.Invalid("a task can't ask for a build: POST /api/v1/builds does")
+	}
 	if err == nil {
 		t.Name = cmp.Or(t.Name, t.Spec.Name, app.TaskName(t.Spec.Image))
 		t = t.WithDefaults()
@@ -82,6 +85,9 @@ func (s *server) deleteTask(c *gin.Context) {
 func (s *server) createSchedule(c *gin.Context) {
 	sch := app.Schedule{Task: newTask()}
 	err := readStrict(c, &sch)
+	if err == nil && sch.Task.Build != nil {
+		err = app.Invalid("a schedule can't build images")
+	}
 	if err == nil {
 		sch = sch.WithDefaults()
 		err = errors.Join(sch.Validate(), validImage(sch.Task.Spec.Image))

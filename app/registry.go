@@ -85,14 +85,15 @@ func LoginOf(ctx context.Context) Login {
 
 // A StoredImage is an image that the brain's registry has.
 type StoredImage struct {
-	Name    string    `json:"name"`              // as an app names it, without the digest
-	Digest  string    `json:"digest"`            // sha256:…
-	Tags    []string  `json:"tags,omitempty"`    // that lead to it now
-	Bytes   int64     `json:"bytes"`             // of its layers, compressed; those that others have as well included
-	UsedAt  time.Time `json:"used_at,omitzero"`  // when a cell or a user last asked for it
-	UsedBy  []string  `json:"used_by,omitempty"` // apps that run it, or can go back to it
-	Cached  bool      `json:"cached,omitempty"`  // it came from another registry and can be had again
-	Partial bool      `json:"partial,omitempty"` // some of its layers are not here: no cell wanted them yet
+	Name    string      `json:"name"`              // as an app names it, without the digest
+	Digest  string      `json:"digest"`            // sha256:…
+	Tags    []string    `json:"tags,omitempty"`    // that lead to it now
+	Bytes   int64       `json:"bytes"`             // of its layers, compressed; those that others have as well included
+	UsedAt  time.Time   `json:"used_at,omitzero"`  // when a cell or a user last asked for it
+	UsedBy  []string    `json:"used_by,omitempty"` // apps that run it, or can go back to it
+	Cached  bool        `json:"cached,omitempty"`  // it came from another registry and can be had again
+	Built   *BuiltImage `json:"built,omitempty"`   // nil: it was not built here
+	Partial bool        `json:"partial,omitempty"` // some of its layers are not here: no cell wanted them yet
 }
 
 // A Pruning is what the removal of images that nobody uses has freed.

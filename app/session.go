@@ -64,6 +64,7 @@ type SessionOrder struct {
 	Actor   string // who wants it
 	Place   SessionPlace
 	Request SessionRequest
+	Quiet   bool // it is of lattice's own, and not told in the events
 }
 
 // A SessionPlace is where a session takes place.

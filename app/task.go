@@ -58,6 +58,7 @@ type TaskOptions struct {
 	ResultFile  string   `json:"result_file,omitempty"`  // absolute path in the container, read after the end
 	CallbackURL string   `json:"callback_url,omitempty"` // is told the task by POST when it is Completed
 	TTL         Duration `json:"ttl,omitzero"`           // how long it is kept after its end; 0: DefaultTaskTTL
+	Build       *Build   `json:"build,omitempty"`        // it makes an image; only the builds of the API can ask for that
 }
 
 // An Attempt is one run of a task on a cell.
@@ -151,6 +152,9 @@ func (t Task) WithDefaults() Task {
 // and of the URL that is called only the host, for the rest often is a secret.
 func (t Task) WithoutSecrets() Task {
 	t.Spec = t.Spec.withoutSecrets()
+	if t.Build != nil {
+		t.Build = t.Build.withoutSecrets()
+	}
 	if u, err := url.Parse(t.CallbackURL); t.CallbackURL != "" {
 		t.CallbackURL = Hidden
 		if err == nil && u.Host != "" {

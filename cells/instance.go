@@ -183,6 +183,7 @@ func (in *instance) create(ctx context.Context, a app.App, img Image, p place) e
 	if err != nil {
 		return err
 	}
+	s.Build = in.buildKind()
 	done, err := in.agent.takeTurn(ctx, func() bool { return in.rec.patient() || in.agent.doubts(a) })
 	if err != nil {
 		return err
@@ -215,6 +216,17 @@ func (in *instance) create(ctx context.Context, a app.App, img Image, p place) e
 		}
 	})
 	return nil
+}
+
+// buildKind says what of a build the container is.
+func (in *instance) buildKind() BuildKind {
+	switch t := in.rec.Assignment.Task; {
+	case t == nil || t.Build == nil:
+		return ""
+	case t.Build.Builder != "":
+		return BuildBuildpacks
+	}
+	return BuildDockerfile
 }
 
 // wait returns how the container's process ended.

@@ -100,6 +100,7 @@ type Spec struct {
 	Privileged bool     // without a user namespace, and with all that the host's root may do
 	StopSignal string
 	Lease      Lease
+	Build      BuildKind
 }
 
 // A Mount is a folder of the host that a container sees.
@@ -109,6 +110,16 @@ type Mount struct {
 	ReadOnly bool
 	Shared   bool // it is others' as well: owners of its files stay what they are
 }
+
+// A BuildKind says what of a build a container is; empty: it is none. All kinds
+// reach the brain's registry by app.RegistrySocket.
+type BuildKind string
+
+// The kinds of builds.
+const (
+	BuildDockerfile BuildKind = "dockerfile" // has app.BuildProgram, may mount and nest containers, and shares a cache with others
+	BuildBuildpacks BuildKind = "buildpacks" // is as any other
+)
 
 // Exit says how a container's process ended.
 type Exit struct {

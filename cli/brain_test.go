@@ -75,8 +75,9 @@ func serve(t testing.TB, done func(func())) (b *fakeBrain, url, ca string) {
 		t.Fatal(err)
 	}
 	execs := newFakeExecs(t, b)
+	tasks := newFakeTasks(t, b, done)
 	srv := httptest.NewUnstartedServer(api.NewServer(api.ServerConfig{
-		Apps: b, Cells: b, Volumes: b, Logs: b, Programs: b, Tasks: newFakeTasks(t, b, done), Trust: newFakeTrust(b), Done: ctx,
+		Apps: b, Cells: b, Volumes: b, Logs: b, Programs: b, Tasks: tasks, Builds: &fakeBuilds{tasks}, Trust: newFakeTrust(b), Done: ctx,
 		Auth: api.Tokens{User: api.HashToken(testToken)}, Users: &fakeUsers{},
 		Info: api.Info{Version: currentVersion(), Domain: "lattice.test", RouterURL: "http://lattice.test:8080", HTTPSURL: "https://lattice.test:8443", AppsCA: "-----BEGIN CERTIFICATE-----\n",
 			SSH: &api.SSH{Port: 2222, HostKey: "ssh-ed25519 AAAA", Fingerprint: "SHA256:abc"}},

@@ -103,7 +103,7 @@ func newRoot(st *streams) *cobra.Command {
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st), newRebalance(st),
 		newRun(st), newSubmitTask(st), newTask(st), newTasks(st), newCancelTask(st), newDeleteTask(st),
 		newSchedule(st), newSchedules(st), newUnschedule(st),
-		newVolumes(st), newRegistry(st), newImages(st), newPush(st), newFeature(st),
+		newVolumes(st), newRegistry(st), newImages(st), newPush(st), newBuild(st), newFeature(st),
 		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newRoutes(st), newAdopt(st),
 		newExplain(st), newDoctor(st), newSupportBundle(st), newTest(st), newSimulate(st), newVersion(st), newCompletion(st), newDocs(st),

@@ -18,7 +18,7 @@ func newCreate(st *streams) *cobra.Command {
 	var w waitFlags
 	var files fileFlags
 	var login loginFlags
-	var imageFile string
+	var imageFile, buildDir, builder string
 	cmd := &cobra.Command{
 		Use:     "create APP IMAGE [-- COMMAND ARGS…]",
 		Aliases: []string{"cr"},
@@ -29,12 +29,13 @@ func newCreate(st *streams) *cobra.Command {
 IMAGE is a reference as Docker writes it, or a bundled image such as
 lattice/hello. A command after -- replaces the image's own. With --image-file the
 image is one that 'docker save' wrote: it is pushed first, as 'push' does, and is
-left out. With -f a file says all that; 'apply' creates and updates by files.`,
+left out. With --build it is made of a folder first, as 'build' does. With -f a file says all that; 'apply' creates and updates by files.`,
 		Example: st.name + " create hello lattice/hello\n" +
 			st.name + " create web nginx -i 3 -m 256M -p 80 -R www.example.com -R web/static:80\n" +
 			st.name + " create worker registry:5000/me/worker:v2 --no-monitor --no-routes -e QUEUE=jobs -- worker --fast\n" +
 			"pass show registry | " + st.name + " create shop registry.lan:5000/shop --registry-username me --registry-password-stdin\n" +
 			st.name + " create web --image-file web.tar\n" +
+			st.name + " create web --build ./web\n" +
 			st.name + " create -f web.yaml",
 		DisableFlagsInUseLine: true,
 		Args:                  createArgs,
@@ -44,9 +45,12 @@ left out. With -f a file says all that; 'apply' creates and updates by files.`,
 	files.register(cmd)
 	login.register(cmd)
 	cmd.Flags().StringVar(&imageFile, "image-file", "", "push the image in `FILE`, and run it")
+	cmd.Flags().StringVar(&buildDir, "build", "", "build the folder `DIR`, and run what comes of it")
+	cmd.Flags().StringVar(&builder, "builder", "", "build it with the buildpacks of the image `IMAGE`, not with a Dockerfile")
 	dry, out := dryRunFlag(cmd), formatFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := cmp.Or(f.conflict(cmd), w.check(cmd), login.check(cmd), exclusive(cmd, "image-file", "registry-username"), exclusive(cmd, "image-file", "dry-run")); err != nil {
+		if err := cmp.Or(f.conflict(cmd), w.check(cmd), login.check(cmd), exclusive(cmd, "image-file", "registry-username"), exclusive(cmd, "image-file", "dry-run"),
+			exclusive(cmd, "build", "image-file"), exclusive(cmd, "build", "registry-username"), exclusive(cmd, "build", "dry-run")); err != nil {
 			return err
 		}
 		c := creation{st: st, wait: w, login: login, dry: *dry, out: *out}
@@ -57,7 +61,7 @@ left out. With -f a file says all that; 'apply' creates and updates by files.`,
 			return c.all(cmd.Context(), files)
 		}
 		image, command := "", args[1:]
-		if imageFile == "" {
+		if imageFile == "" && buildDir == "" {
 			image, command = args[1], args[2:]
 		}
 		a, err := f.build(args[0], image, command)
@@ -72,6 +76,11 @@ left out. With -f a file says all that; 'apply' creates and updates by files.`,
 		}
 		if imageFile != "" {
 			if a.Image, err = st.push(cmd.Context(), imageFile, "", a.Name); err != nil {
+				return err
+			}
+		}
+		if buildDir != "" {
+			if a.Image, err = st.buildFor(cmd, a.Name, buildDir, builder); err != nil {
 				return err
 			}
 		}
@@ -151,13 +160,13 @@ func createArgs(cmd *cobra.Command, got []string) error {
 	if before < 0 {
 		before = len(got)
 	}
-	byFile, archive := cmd.Flags().Changed("file"), cmd.Flags().Changed("image-file")
+	byFile, archive := cmd.Flags().Changed("file"), cmd.Flags().Changed("image-file") || cmd.Flags().Changed("build")
 	switch {
 	case byFile && len(got) > 0:
 		return usage(cmd, "create takes no argument beside -f, got %q", got[0])
 	case byFile:
 	case archive && before != 1:
-		return usage(cmd, "create takes only APP beside --image-file; '--' is required before the start command")
+		return usage(cmd, "create takes only APP beside --image-file or --build; '--' is required before the start command")
 	case archive:
 	case before < 2:
 		return usage(cmd, "create needs APP and IMAGE, or -f FILE")

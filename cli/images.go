@@ -58,6 +58,9 @@ func imagesTable(all []app.StoredImage, now time.Time) *table {
 		if i.Cached {
 			from = "other registry"
 		}
+		if i.Built != nil {
+			from = "built of " + i.Built.From
+		}
 		if !i.UsedAt.IsZero() {
 			used = ageText(now.Sub(i.UsedAt)) + " ago"
 		}

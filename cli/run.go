@@ -101,8 +101,21 @@ type runner struct {
 	news chan struct{} // closed at the next line
 }
 
-// run returns how the task ended.
+// run shows the task to its end and returns how it ended.
 func (r *runner) run(ctx context.Context) error {
+	t, err := r.wait(ctx)
+	if ctx.Err() != nil {
+		r.left(context.WithoutCancel(ctx))
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: %w", r.name, err)
+	}
+	return r.over(ctx, t)
+}
+
+// wait returns the task when it has ended, and all that it printed is shown.
+func (r *runner) wait(ctx context.Context) (app.Task, error) {
 	r.seen, r.news, r.last = map[string]uint64{}, make(chan struct{}), time.Now()
 	lines, stopLines := context.WithCancel(ctx)
 	tailed := make(chan struct{})
@@ -117,14 +130,7 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	stopLines()
 	<-tailed
-	if ctx.Err() != nil {
-		r.left(context.WithoutCancel(ctx))
-		return ctx.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("run %s: %w", r.name, err)
-	}
-	return r.over(ctx, t)
+	return t, err
 }
 
 var errEnded = errors.New("ended")

@@ -42,6 +42,10 @@ type Config struct {
 
 	// InUse returns the apps that need an image, by Key.
 	InUse func() map[string][]string
+
+	// Built returns how the image that a request pushes was built; nil: it
+	// wasn't, or nobody knows.
+	Built func(r *http.Request) *app.BuiltImage
 }
 
 // Key names an image among all that apps use.
@@ -75,6 +79,7 @@ type Registry struct {
 	fetches map[string]*fetch
 	held    map[string][]holder  // by digest of a layer
 	used    map[string]time.Time // when an image was last asked for, by its Key
+	built   map[string]app.BuiltImage
 }
 
 // An opened upstream is used again for a while: to log in takes long.
@@ -110,9 +115,10 @@ func Open(cfg Config) (*Registry, error) {
 	r := &Registry{
 		cfg: cfg, store: ns, disk: disk, root: root, serve: handlers.NewApp(context.Background(), c),
 		open: map[string]opened{}, fetches: map[string]*fetch{}, held: map[string][]holder{}, used: map[string]time.Time{},
+		built: map[string]app.BuiltImage{},
 	}
 	r.base, r.stop = context.WithCancel(context.Background())
-	return r, r.loadUses()
+	return r, errors.Join(r.loadUses(), r.loadBuilt())
 }
 
 // Close ends what goes on in the background.

@@ -14,7 +14,19 @@ import (
 )
 
 // paths of the registry's protocol that name a thing in a repository.
-var thing = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`)
+var thing, inRepository = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/([^/]+)$`), regexp.MustCompile(`^/v2/(.+)/(manifests|blobs|tags|referrers)/`)
+
+// Wanted returns the repository here that a request is about, or "" for none.
+func Wanted(req *http.Request) string {
+	m := inRepository.FindStringSubmatch(req.URL.Path)
+	if m == nil {
+		return ""
+	}
+	if ns := req.URL.Query().Get("ns"); ns != "" && ns != app.ClusterHost { // as containerd asks a mirror
+		return ref{host: domain(ns), repo: m[1]}.stored()
+	}
+	return m[1]
+}
 
 // ServeHTTP serves what is here, and fetches what is not but could be.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -32,8 +44,8 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	name, what, target := m[1], m[2], m[3]
-	if ns := req.URL.Query().Get("ns"); ns != "" && ns != app.ClusterHost { // as containerd asks a mirror
-		name = ref{host: domain(ns), repo: name}.stored()
+	if in := Wanted(req); in != name {
+		name = in
 		req.URL.Path = "/v2/" + name + "/" + what + "/" + target
 	}
 	x := fromStored(name)
@@ -76,13 +88,16 @@ func (r *Registry) sent(req *http.Request, dgst string) {
 
 // push serves all else, but for writes among what was fetched from others.
 func (r *Registry) push(w http.ResponseWriter, req *http.Request) {
-	if m := regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/`).FindStringSubmatch(req.URL.Path); m != nil {
+	if m := inRepository.FindStringSubmatch(req.URL.Path); m != nil {
 		if x := fromStored(m[1]); x.host != "" {
 			refuse(w, http.StatusForbidden, "DENIED", app.Invalid("%s is the name of another registry: push as NAME or TEAM/NAME", x.host))
 			return
 		}
 	}
 	r.serve.ServeHTTP(w, req)
+	if m := thing.FindStringSubmatch(req.URL.Path); m != nil && req.Method == http.MethodPut {
+		r.noteBuilt(m[1], w.Header().Get("Docker-Content-Digest"), req)
+	}
 }
 
 // refuse answers with an error as registries do.

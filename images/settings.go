@@ -198,6 +198,14 @@ func (s *Settings) SetAllowed(patterns []string) error {
 	return s.change(func(f *settings) error { f.Allowed = slices.Clone(patterns); return nil })
 }
 
+// MayRun returns why an image may not run, or nil; repo is where it is here.
+func (s *Settings) MayRun(repo string) error {
+	if r := fromStored(repo); !s.allows(r) {
+		return app.Invalid("the image %s may not run here: 'ltc registry allowed' lists what may", r.name())
+	}
+	return nil
+}
+
 // allows reports whether an image may run.
 func (s *Settings) allows(r ref) bool {
 	patterns := s.Allowed()

@@ -94,6 +94,7 @@ func (r *Registry) stockOf(ctx context.Context, name string, users map[string][]
 		s := &stocked{repo: name, StoredImage: app.StoredImage{
 			Name: x.name(), Digest: d.String(), Tags: tags[d], UsedBy: users[name+"@"+d.String()], Cached: x.host != "", UsedAt: r.usedAt(name, d.String()),
 		}}
+		s.Built = r.builtOf(name, d.String())
 		r.measure(ctx, s, m, repo)
 		all = append(all, s)
 		return nil
@@ -259,6 +260,7 @@ func (r *Registry) drop(ctx context.Context, s *stocked) error {
 	r.mu.Lock()
 	delete(r.used, s.repo+"@"+s.Digest)
 	r.mu.Unlock()
+	r.forgetBuilt(s.repo, s.Digest)
 	return ms.Delete(ctx, digest.Digest(s.Digest))
 }
 

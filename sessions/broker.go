@@ -120,7 +120,7 @@ func (b *Broker) Open(ctx, in context.Context, o app.SessionOrder) (*Session, er
 	if err != nil && b.giveUp(s, err) {
 		return nil, err
 	}
-	s.quiet = b.toldOfLate(o, time.Now())
+	s.quiet = o.Quiet || b.toldOfLate(o, time.Now())
 	b.emit(app.SessionOpened, s, o.Request.Title())
 	return s, nil
 }

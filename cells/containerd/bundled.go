@@ -42,11 +42,29 @@ func Unpack(dir string) (bin string, err error) {
 		if !ok {
 			return "", fmt.Errorf("read the list of bundled programs: %q", line)
 		}
+		if name == builderName {
+			continue
+		}
 		if err := unpack(filepath.Join(bin, name), name, sum); err != nil {
 			return "", fmt.Errorf("unpack %s: %w", name, err)
 		}
 	}
 	return bin, removeUnused(dir, filepath.Base(bin))
+}
+
+// unpackBuilder puts the program that builds Dockerfiles beside the others, unless
+// it is there: most cells never build anything.
+func (r *Runtime) unpackBuilder() error {
+	sums, err := assets.ReadFile("bundle/out/SHA256SUMS")
+	if err != nil {
+		return fmt.Errorf("read the list of bundled programs: %w", err)
+	}
+	for line := range strings.Lines(string(sums)) {
+		if sum, name, _ := strings.Cut(strings.TrimSpace(line), "  "); name == builderName {
+			return unpack(filepath.Join(r.cfg.Bin, name), name, sum)
+		}
+	}
+	return errNoBuilder
 }
 
 // unpack writes the program to path unless it is there already.

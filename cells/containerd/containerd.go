@@ -39,6 +39,8 @@ type Config struct {
 	// parameter ns, as containerd's mirrors have it.
 	Registry func() (*url.URL, http.RoundTripper)
 
+	BuildCacheMB int // how much is kept for the next builds of Dockerfiles
+
 	// Bundled has the images that need no registry, by name, each as an OCI
 	// archive. It is opened when the image is first wanted.
 	Bundled map[string]func() (io.ReadCloser, error)
@@ -55,8 +57,9 @@ type Runtime struct {
 	snapshotter string
 	logger      *log.Entry // what containerd writes to
 
-	images *images
-	ids    *idRanges
+	images  *images
+	ids     *idRanges
+	sockets sockets
 }
 
 var _ cells.Runtime = (*Runtime)(nil)
@@ -71,6 +74,8 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 		logger: newLogger(cfg.Log),
 		images: newImages(),
 		ids:    newIDRanges(cfg.State),
+
+		sockets: sockets{open: map[string]*http.Server{}},
 	}
 	for _, name := range []string{runcName, shimName, loggerName, helperName} {
 		if _, err := os.Stat(filepath.Join(cfg.Bin, name)); err != nil {
@@ -109,7 +114,7 @@ func Open(ctx context.Context, cfg Config) (_ *Runtime, err error) {
 // process: the connections to the shims stay open until then, for closing them
 // would end the containers.
 func (r *Runtime) Close() error {
-	err := r.client.Close()
+	err := errors.Join(r.client.Close(), r.closeRegistries())
 	if r.server != nil {
 		err = errors.Join(err, r.server.close(r.cfg.Log))
 	}

@@ -70,6 +70,17 @@ func (r *idRanges) take(app, guid string) (uint32, error) {
 	return base, nil
 }
 
+// takeAt is take with a base that is not among those it hands out.
+func (r *idRanges) takeAt(app, guid string, base uint32) (uint32, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.containers[guid]; ok {
+		return 0, errTaken
+	}
+	r.count(app, guid, base)
+	return base, nil
+}
+
 // keep counts a container that was found again with its base.
 func (r *idRanges) keep(app, guid string, base uint32) {
 	r.mu.Lock()

@@ -93,6 +93,11 @@ func (r *Runtime) restore(ctx context.Context, exits map[string]cells.Exit) erro
 			continue
 		}
 		r.ids.keep(c.App, c.GUID, uint32(base))
+		if rec.Labels[labelBuild] != "" && state == task.Status_RUNNING {
+			if err := r.openRegistry(c.GUID, uint32(base)); err != nil {
+				return fmt.Errorf("open the way to the registry for %s: %w", c.GUID, err)
+			}
+		}
 		kept = append(kept, c.Lease)
 	}
 	// First of all, for it must be told of nothing before.

@@ -26,6 +26,7 @@ func (r *Runtime) Remove(ctx context.Context, guid string) error {
 	err = errors.Join(err,
 		r.deleteSnapshot(ctx, guid),
 		r.removeCgroup(guid),
+		r.closeRegistry(guid),
 		os.RemoveAll(r.dir(guid)),
 	)
 	if err != nil {

@@ -32,6 +32,7 @@ const (
 	labelIDBase  = "lattice/id-base" // first host user ID
 	labelLease   = "lattice/lease"   // JSON
 	labelStarted = "lattice/started" // RFC 3339
+	labelBuild   = "lattice/build"   // cells.BuildKind
 )
 
 // undoTime is how long the clean-up after a failed start may take.
@@ -45,7 +46,7 @@ func (r *Runtime) Start(ctx context.Context, s cells.Spec) (err error) {
 	if err != nil {
 		return err
 	}
-	base, err := r.ids.take(s.App, s.GUID)
+	base, err := r.takeIDs(s)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.GUID, err)
 	}
@@ -118,6 +119,9 @@ func (r *Runtime) create(ctx context.Context, s cells.Spec, img *image, u *user.
 	if err == nil && len(s.Mounts) > 0 {
 		err = r.addMounts(ctx, spec, s, img, base)
 	}
+	if err == nil {
+		err = r.prepareBuild(s, spec, base)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("describe container %s: %w", s.GUID, err)
 	}
@@ -154,6 +158,7 @@ func (r *Runtime) record(s cells.Spec, spec *specs.Spec, ids uint32) (containers
 			labelIDBase:  strconv.FormatUint(uint64(ids), 10),
 			labelLease:   string(lease),
 			labelStarted: time.Now().UTC().Format(time.RFC3339Nano),
+			labelBuild:   string(s.Build),
 		},
 		Image:       s.Image,
 		Runtime:     containers.RuntimeInfo{Name: filepath.Join(r.cfg.Bin, shimName), Options: opts},

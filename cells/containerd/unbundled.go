@@ -41,6 +41,10 @@ func Unpack(dir string) (bin string, err error) {
 	return bin, nil
 }
 
+// unpackBuilder says that a build without the tag bundle has no program for
+// Dockerfiles: links would lead nowhere inside its container.
+func (r *Runtime) unpackBuilder() error { return errNoBuilder }
+
 // link makes name a symbolic link to path, whatever it was before.
 func link(path, name string) error {
 	path, err := filepath.Abs(path)

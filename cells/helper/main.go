@@ -7,6 +7,10 @@
 //	lattice-helper read PATH
 //	lattice-helper write PATH | write -owners PATH
 //	lattice-helper sftp
+//	lattice-helper buildpacks
+//
+// The last is not for a session: it is the first program of a container that
+// builds an image with buildpacks.
 //
 // Nothing heavy may be linked in: it runs within the memory limit of the app.
 package main
@@ -35,6 +39,9 @@ const (
 func main() {
 	runtime.GOMAXPROCS(2)
 	debug.SetGCPercent(50)
+	if len(os.Args) == 2 && os.Args[1] == "buildpacks" {
+		os.Exit(buildpacks())
+	}
 	err := run(os.Args[1:])
 	if err == nil {
 		return

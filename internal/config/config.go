@@ -39,6 +39,8 @@ type BrainConfig struct {
 	MaxStarts        int  // instances that may be starting at the same time; 0: any number
 	MaxStartsPerCell int  // the same on one cell
 	Rebalance        bool // move instances to a cell that has joined
+
+	MaxBuildSourceMB int // of what is sent to be built, packed
 }
 
 // SSHOff is a BrainConfig.SSH that is no address.
@@ -64,6 +66,8 @@ type CellConfig struct {
 
 	Layers string        // "ip:port" at which other cells get layers; no ip: all; Off: nowhere
 	Router *RouterConfig // nil: it is none; also in a process that is a brain, too
+
+	BuildCacheMB int // kept for the next builds of Dockerfiles
 
 	Containerd string // socket of an external containerd; empty: the one inside
 }

@@ -62,6 +62,8 @@ func mainOptions() []option {
 		{key: "max-starts-per-cell", roles: roleBrain | roleUp, def: maxStartsPerCell, usage: "the same `number` for each cell; 0: any"},
 		{key: "rebalance", roles: roleBrain | roleUp, def: false, usage: "when a cell has joined, move instances to it, one at a time"},
 
+		{key: "max-build-source-mb", roles: roleBrain | roleUp, def: 2048, usage: "`MiB` that the source of a build may have, packed"},
+
 		{key: "join", roles: roleCell, def: "", usage: "`host[:port]` of the brain's API"},
 		{key: "token", roles: roleCell, def: "", usage: "join `token` of the cluster; others can see it in the process list, better use --token-file or LATTICE_TOKEN", secret: true},
 		{key: "token-file", roles: roleCell, def: "", usage: "`file` with the join token"},
@@ -78,6 +80,7 @@ func mainOptions() []option {
 		{key: "evacuate-timeout", roles: roleCell | roleUp, def: "5m", usage: "`time` that may take at most; what is left then runs on here"},
 		{key: "layers", roles: roleCell | roleUp, def: DefaultLayers, usage: "`[ip]:port` at which other cells get layers of images that this one has, or off"},
 		{key: "router", roles: roleCell, def: false, usage: "lead requests to apps from this host's ports, too, as the brain does, also while the brain is away; the flags from --http on are for that"},
+		{key: "build-cache-mb", roles: roleCell | roleUp, def: 10240, usage: "`MiB` on the disk that builds of Dockerfiles may leave for the next ones"},
 		{key: "containerd-address", roles: roleCell | roleUp, def: "", auto: "the containerd inside this binary", usage: "`socket` of a containerd to use"},
 	}
 }

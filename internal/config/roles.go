@@ -62,6 +62,8 @@ func (r *reader) brain(common Common) BrainConfig {
 		MaxStarts:        r.number("max-starts", maxInFlight),
 		MaxStartsPerCell: r.number("max-starts-per-cell", maxInFlight),
 		Rebalance:        r.truth("rebalance"),
+
+		MaxBuildSourceMB: r.number("max-build-source-mb", 1<<20),
 	}
 	switch how := r.text("placement"); how {
 	case "spread", "pack":
@@ -102,7 +104,8 @@ func (r *reader) cell(common Common) CellConfig {
 		EvacuateOnStop:  r.truth("evacuate-on-stop"),
 		EvacuateTimeout: r.duration("evacuate-timeout", time.Second, MaxEvacuateTimeout),
 
-		Containerd: r.text("containerd-address"),
+		BuildCacheMB: r.number("build-cache-mb", math.MaxInt32),
+		Containerd:   r.text("containerd-address"),
 	}
 	if c.Layers = r.text("layers"); c.Layers != Off {
 		c.Layers = r.listen("layers", false)

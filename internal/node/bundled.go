@@ -6,6 +6,8 @@ import (
 	"bytes"
 	_ "embed"
 	"io"
+
+	"lattice/app"
 )
 
 // hello is the image of examples/hello as an OCI archive; `make build` makes it.
@@ -15,7 +17,9 @@ var hello []byte
 
 // bundledImages returns the images that need no registry.
 func bundledImages() map[string]func() (io.ReadCloser, error) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(hello)), nil }
 	return map[string]func() (io.ReadCloser, error){
-		"lattice/hello": func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(hello)), nil },
+		"lattice/hello": open,
+		app.BuildImage:  open, // whose program is mounted: any files will do
 	}
 }

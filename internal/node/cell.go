@@ -67,7 +67,7 @@ func (c *cell) open(ctx context.Context) error {
 	}
 	c.runtime, err = containerd.Open(ctx, containerd.Config{
 		Root: c.dir("containerd"), State: c.cfg.StateDir, Bin: bin, LogRoot: c.dir("logs"), Network: c.net,
-		Address: c.cfg.Containerd, Registry: c.pullFrom, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
+		Address: c.cfg.Containerd, Registry: c.pullFrom, BuildCacheMB: c.cfg.BuildCacheMB, Bundled: bundledImages(), Log: c.log.With("part", "containerd"),
 	})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func (b *brain) openRegistry() (err error) {
 	}
 	b.registry, err = images.Open(images.Config{
 		Dir: filepath.Join(dir, "images"), Settings: b.registries, Log: b.log.With("part", "registry"),
-		Authorize: b.mayPull, Cell: b.caller, Peers: b.peers, InUse: b.imagesInUse,
+		Authorize: b.mayPull, Cell: b.caller, Peers: b.peers, InUse: b.imagesInUse, Built: b.builtBy,
 	})
 	if err == nil {
 		b.keepLogins()
@@ -35,6 +35,9 @@ func (b *brain) openRegistry() (err error) {
 // mayPull is images.Config.Authorize: a cell shows its certificate, a user gives
 // the token as a password, to whatever user name.
 func (b *brain) mayPull(r *http.Request, push bool) error {
+	if r.Header.Get(app.BuildHeader) != "" {
+		return b.mayBuild(r, push)
+	}
 	if t := r.TLS; t != nil && len(t.VerifiedChains) > 0 {
 		return b.mayCellPull(t.VerifiedChains[0][0], push)
 	}
@@ -175,6 +178,9 @@ func (b *brain) keepLogins() {
 
 // caller is images.Config.Cell.
 func (b *brain) caller(r *http.Request) string {
+	if r.Header.Get(app.BuildHeader) != "" { // what a build is sent its cell does not have
+		return ""
+	}
 	if t := r.TLS; t != nil && len(t.VerifiedChains) > 0 {
 		return pki.CellOf(t.VerifiedChains[0][0])
 	}

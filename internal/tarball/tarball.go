@@ -20,6 +20,13 @@ import (
 // with the last element of name. Of a path that ends with a slash and a dot it
 // is only the content of the folder. skipped is told what is left out.
 func Write(w io.Writer, name string, skipped func(path, why string)) error {
+	return WriteSome(w, name, func(string, bool) (bool, bool) { return true, true }, skipped)
+}
+
+// WriteSome is Write of what wanted takes. It is asked for each file and folder
+// by its path from name, with slashes; whether a folder is looked into is another
+// question than whether it is taken itself.
+func WriteSome(w io.Writer, name string, wanted func(rel string, dir bool) (take, enter bool), skipped func(path, why string)) error {
 	top := filepath.Base(filepath.Clean(name))
 	content := name == "." || strings.HasSuffix(filepath.ToSlash(name), "/.")
 	if content {
@@ -43,7 +50,14 @@ func Write(w io.Writer, name string, skipped func(path, why string)) error {
 		if err != nil {
 			return err
 		}
-		return add(tw, p, path.Join(top, filepath.ToSlash(rel)), d, links, skipped)
+		take, enter := wanted(filepath.ToSlash(rel), d.IsDir())
+		if take {
+			err = add(tw, p, path.Join(top, filepath.ToSlash(rel)), d, links, skipped)
+		}
+		if err == nil && d.IsDir() && !enter {
+			return filepath.SkipDir
+		}
+		return err
 	})
 	if err != nil {
 		return err
