@@ -74,6 +74,14 @@ func (a App) Wanted() int {
 	return a.Instances
 }
 
+// Pulled is the image as cells pull it: always the same bits.
+func (a App) Pulled() string {
+	if a.Digest == "" {
+		return a.Image
+	}
+	return a.Image + "@" + a.Digest
+}
+
 // CheckType says how an instance is probed.
 type CheckType string
 

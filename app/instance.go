@@ -58,6 +58,14 @@ type Work struct {
 	Discard  []string     `json:"discard,omitempty"` // IDs of strays that a person wants stopped
 
 	DropVolumes []string `json:"drop_volumes,omitempty"` // IDs of volumes that a person wants deleted
+
+	Prune *PruneOrder `json:"prune,omitempty"` // the last that a person gave; nil: none lately
+}
+
+// A PruneOrder has cells delete images that nothing needs. Each is followed once.
+type PruneOrder struct {
+	At     time.Time `json:"at"`
+	Unused Duration  `json:"unused"` // at least that long
 }
 
 // An Instance is one running copy of an app, as its cell reports it; the brain

@@ -94,10 +94,12 @@ type StoredImage struct {
 	Cached  bool        `json:"cached,omitempty"`  // it came from another registry and can be had again
 	Built   *BuiltImage `json:"built,omitempty"`   // nil: it was not built here
 	Partial bool        `json:"partial,omitempty"` // some of its layers are not here: no cell wanted them yet
+	Cells   []string    `json:"cells,omitempty"`   // that have it, of those they used last
 }
 
 // A Pruning is what the removal of images that nobody uses has freed.
 type Pruning struct {
 	Images []StoredImage `json:"images"` // that are gone, or with a dry run would be
 	Bytes  int64         `json:"bytes"`  // that were freed on the brain's disk
+	Cells  []string      `json:"cells"`  // that delete theirs as well, by and by
 }

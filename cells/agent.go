@@ -37,12 +37,17 @@ type Config struct {
 	// LogEnd, when not nil, returns the Seq of the last line of a container
 	// that was removed, 0 if that is unknown.
 	LogEnd func(guid string) uint64
+	// Images, when not nil, is where images are deleted that nothing needs: those
+	// unused for ImageAge, and others while DiskFull says so.
+	Images   Images
+	ImageAge time.Duration
+	DiskFull func() bool
 	// Vitals, when not nil, returns how the host is. It must be quick.
 	Vitals func() app.Vitals
 	// Changed, when not nil, is called when Instances may return something else,
 	// for the first time when that is all that runs here. It must be quick.
 	Changed func()
-	Log    *slog.Logger
+	Log     *slog.Logger
 }
 
 const (
@@ -62,12 +67,15 @@ type Agent struct {
 
 	dirty chan struct{} // something to report
 
+	prunes chan app.PruneOrder
+
 	mu        sync.Mutex           // guards what follows
 	instances map[string]*instance // by placement
 	failing   map[string]uint64    // by app: the revision of which the last start failed
 	images    []string             // that are here, the last used last
 	domain    string
 	running   sync.WaitGroup // one for each instance
+	pruned    time.Time      // At of the last PruneOrder
 
 	shelf *shelf
 }
@@ -76,7 +84,7 @@ type Agent struct {
 func New(cfg Config) *Agent {
 	return &Agent{
 		cfg: cfg, records: records{cfg.Dir}, probes: newProber(cfg.Runtime),
-		starts: make(chan struct{}, 2*runtime.NumCPU()), patient: make(chan struct{}, 1), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1),
+		starts: make(chan struct{}, 2*runtime.NumCPU()), patient: make(chan struct{}, 1), walks: make(chan struct{}, diskAtOnce), dirty: make(chan struct{}, 1), prunes: make(chan app.PruneOrder, 1),
 		instances: map[string]*instance{}, failing: map[string]uint64{}, shelf: newShelf(),
 	}
 }
@@ -95,6 +103,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	loops.Go(func() { a.report(ctx) })
 	loops.Go(func() { a.measure(ctx) })
 	loops.Go(func() { a.keepVolumes(ctx) })
+	loops.Go(func() { a.collect(ctx) })
 	loops.Wait()
 	a.running.Wait()
 	return nil
@@ -132,6 +141,7 @@ func (a *Agent) recover(ctx context.Context) error {
 			rec.GUID, rec.HealthyAt = "", time.Time{}
 		} else {
 			a.holdVolumes(rec.Assignment)
+			a.noteImage(rec.Assignment.App.Pulled())
 		}
 		a.add(ctx, newInstance(a, rec))
 	}
@@ -232,6 +242,7 @@ func (a *Agent) reconcile(ctx context.Context, w app.Work) {
 	defer a.mu.Unlock()
 	a.domain = w.Domain
 	a.shelf.setDrop(w.DropVolumes)
+	a.prune(w.Prune)
 	wanted := make(map[string]bool, len(w.Assigned))
 	for _, as := range slices.Concat(w.Assigned, w.Tasks) {
 		wanted[as.ID] = true

@@ -9,6 +9,11 @@ const maxImages = 64
 func (a *Agent) has(image string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.noteImage(image)
+}
+
+// noteImage is has for who holds a.mu.
+func (a *Agent) noteImage(image string) {
 	if i := slices.Index(a.images, image); i >= 0 {
 		a.images = slices.Delete(a.images, i, i+1)
 	}

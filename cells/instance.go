@@ -141,11 +141,11 @@ func (in *instance) start(ctx context.Context) error {
 	in.show(func(v *app.Instance) {
 		v.State, v.Since, v.RetryAt, v.Unready = app.Claimed, time.Now().UTC(), time.Time{}, false
 	})
-	img, err := cfg.Runtime.Pull(ctx, pulled(a), func(p app.Pull) { in.show(func(v *app.Instance) { v.Pull = &p }) })
+	img, err := cfg.Runtime.Pull(ctx, a.Pulled(), func(p app.Pull) { in.show(func(v *app.Instance) { v.Pull = &p }) })
 	if err != nil {
 		return err
 	}
-	in.agent.has(a.Image)
+	in.agent.has(a.Pulled())
 	if in.snapshot().Pull != nil {
 		in.show(func(v *app.Instance) { v.Pull = nil })
 	}

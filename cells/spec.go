@@ -180,12 +180,3 @@ func vcapApplication(a app.App, p place) (string, error) {
 	b, err := json.Marshal(about)
 	return string(b), err
 }
-
-// pulled returns the image of an app as it is to be pulled: the bits that were
-// chosen for it, if any were.
-func pulled(a app.App) string {
-	if a.Digest == "" {
-		return a.Image
-	}
-	return a.Image + "@" + a.Digest
-}

@@ -86,7 +86,7 @@ func (f *fakeImages) SetAllowed(_ context.Context, patterns []string) error {
 // stored is what the registry has.
 func (f *fakeImages) stored() []app.StoredImage {
 	return []app.StoredImage{
-		{Name: "cluster/web", Digest: "sha256:" + strings.Repeat("a", 64), Tags: []string{"1"}, Bytes: 10 << 20, UsedAt: time.Now().Add(-3*time.Hour - time.Minute), UsedBy: []string{"web"}},
+		{Name: "cluster/web", Digest: "sha256:" + strings.Repeat("a", 64), Tags: []string{"1"}, Bytes: 10 << 20, UsedAt: time.Now().Add(-3*time.Hour - time.Minute), UsedBy: []string{"web"}, Cells: []string{"cell-1", "cell-2", "cell-3", "cell-4", "cell-5"}},
 		{Name: "nginx", Digest: "sha256:" + strings.Repeat("b", 64), Bytes: 60 << 20, Cached: true},
 	}
 }
@@ -94,7 +94,7 @@ func (f *fakeImages) stored() []app.StoredImage {
 func (f *fakeImages) Images(context.Context) ([]app.StoredImage, error) { return f.stored(), nil }
 
 func (f *fakeImages) Prune(context.Context, api.PruneRequest) (app.Pruning, error) {
-	return app.Pruning{Images: f.stored()[1:], Bytes: 60 << 20}, nil
+	return app.Pruning{Images: f.stored()[1:], Bytes: 60 << 20, Cells: []string{"cell-1", "cell-2"}}, nil
 }
 
 // mayPull returns why an image can't be had.

@@ -52,7 +52,7 @@ keeps of other registries, so that it comes in once for all cells.`,
 
 func imagesTable(all []app.StoredImage, now time.Time) *table {
 	var t table
-	t.head("Image", "Tags", "Digest", "Size", "From", "Last used", "Used by")
+	t.head("Image", "Tags", "Digest", "Size", "From", "On cells", "Last used", "Used by")
 	for _, i := range all {
 		from, used := "here", "–"
 		if i.Cached {
@@ -64,9 +64,18 @@ func imagesTable(all []app.StoredImage, now time.Time) *table {
 		if !i.UsedAt.IsZero() {
 			used = ageText(now.Sub(i.UsedAt)) + " ago"
 		}
-		t.row(field{i.Name, bold}, dash(strings.Join(i.Tags, ",")), shortDigest(i.Digest), sizeText(i.Bytes), from, used, dash(strings.Join(i.UsedBy, ",")))
+		t.row(field{i.Name, bold}, dash(strings.Join(i.Tags, ",")), shortDigest(i.Digest), sizeText(i.Bytes), from, dash(someText(i.Cells)), used, dash(strings.Join(i.UsedBy, ",")))
 	}
 	return &t
+}
+
+// someText names a few, and says how many more there are.
+func someText(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ",")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ","), len(names)-few)
 }
 
 // shortDigest is enough of a digest to tell images apart.
@@ -79,9 +88,14 @@ func newImagesPrune(st *streams) *cobra.Command {
 	r := api.PruneRequest{}
 	unused := 30 * 24 * time.Hour
 	cmd := &cobra.Command{
-		Use:     "prune",
-		Short:   "Delete images that nobody uses from the brain's disk",
-		Long:    "Delete images that nobody uses from the brain's disk. What an app runs or can go back to stays, and\nwhat was pushed and has a tag, unless --pushed is given.",
+		Use:   "prune",
+		Short: "Delete images that nobody uses, on the brain and on cells",
+		Long: `Delete images that nobody uses, on the brain and on cells. On the brain what an app
+runs or can go back to stays, and what was pushed and has a tag, unless --pushed is
+given. On a cell what runs there, or shall, stays.
+
+Without being told, brain and cells delete such images when they were unused for
+--image-age (30 days), and sooner when the disk is fuller than --image-disk (85 %).`,
 		Example: st.name + " images prune --dry-run\n" + st.name + " images prune --unused 0s --pushed",
 		Args:    args(0, 0, ""),
 	}
@@ -109,7 +123,10 @@ func newImagesPrune(st *streams) *cobra.Command {
 		if r.DryRun {
 			verb = "Would delete"
 		}
-		fmt.Fprintf(st.out, "%s %s, up to %s\n", verb, countText(len(p.Images), "image"), sizeText(p.Bytes))
+		fmt.Fprintf(st.out, "%s %s, up to %s, on the brain.\n", verb, countText(len(p.Images), "image"), sizeText(p.Bytes))
+		if n := len(p.Cells); n > 0 && !r.DryRun {
+			fmt.Fprintf(st.out, "%s %s theirs that nothing needs.\n", countText(n, "cell"), map[bool]string{true: "deletes", false: "delete"}[n == 1])
+		}
 		return nil
 	}
 	return cmd

@@ -133,6 +133,7 @@ func newBrain(t *testing.T, dir string) *brain {
 			}
 			return at
 		},
+		Age: time.Hour, Full: func() bool { return false },
 		InUse: func() map[string][]string { return b.users },
 	})
 	if err != nil {

@@ -40,6 +40,11 @@ type Config struct {
 	Cell  func(r *http.Request) string
 	Peers func(cells []string) []string
 
+	// Age is after which what came from elsewhere and nobody needs is deleted, and
+	// sooner while Full says so.
+	Age  time.Duration
+	Full func() bool
+
 	// InUse returns the apps that need an image, by Key.
 	InUse func() map[string][]string
 

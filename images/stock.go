@@ -266,27 +266,51 @@ func (r *Registry) drop(ctx context.Context, s *stocked) error {
 
 const (
 	sweepEvery = 6 * time.Hour
-	keepFor    = 30 * 24 * time.Hour // what nobody asked for
+	lookEvery  = 10 * time.Minute // whether the disk is full
 )
 
 // Run deletes from time to time what can be had again and nobody needs.
 func (r *Registry) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	swept := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return r.Close()
 		case <-tick.C:
 		}
-		p, err := r.Prune(ctx, Rule{Unused: keepFor})
-		switch {
-		case ctx.Err() != nil:
-			return r.Close()
-		case err != nil:
-			r.cfg.Log.Warn("images that nobody uses are not deleted", "err", err)
-		case len(p.Images) > 0:
-			r.cfg.Log.Info("images deleted that nobody used", "images", len(p.Images), "bytes", p.Bytes)
+		if time.Since(swept) >= sweepEvery {
+			swept = time.Now()
+			r.tidy(ctx, r.cfg.Age)
 		}
+		for _, age := range ages(r.cfg.Age) {
+			if !r.cfg.Full() {
+				break
+			}
+			r.tidy(ctx, age)
+		}
+	}
+}
+
+// ages returns the steps in which a disk that is full is made less full.
+func ages(usual time.Duration) (steps []time.Duration) {
+	for _, age := range []time.Duration{7 * 24 * time.Hour, 24 * time.Hour, 4 * time.Hour, time.Hour, lookEvery} {
+		if age < usual {
+			steps = append(steps, age)
+		}
+	}
+	return steps
+}
+
+// tidy is Prune for nobody who asks.
+func (r *Registry) tidy(ctx context.Context, unused time.Duration) {
+	p, err := r.Prune(ctx, Rule{Unused: unused})
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		r.cfg.Log.Warn("images that nobody uses are not deleted", "err", err)
+	case len(p.Images) > 0:
+		r.cfg.Log.Info("images deleted that nobody used", "images", len(p.Images), "bytes", p.Bytes)
 	}
 }

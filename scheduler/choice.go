@@ -330,7 +330,7 @@ const (
 // withImage returns a cell that is about as good as h and has the app's image
 // already, or else h.
 func (c *choice) withImage(h *host, need room) *host {
-	on := c.images[c.spec.Image]
+	on := c.images[c.spec.Pulled()]
 	if len(on) == 0 || c.fleet.Pack || slices.Contains(on[:min(len(on), imageCells)], h) {
 		return h
 	}

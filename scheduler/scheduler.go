@@ -75,7 +75,8 @@ type Scheduler struct {
 	refused    map[slot]refusal
 	book       book
 	tasks      taskBook
-	features   []app.Feature // by name
+	features   []app.Feature   // by name
+	prune      *app.PruneOrder // for all cells; nil: none since the start
 	balance    balance
 	volumes    map[string]app.StoredVolume // by ID
 	reports    map[string]app.Report       // by cell, instances in order

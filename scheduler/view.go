@@ -195,7 +195,7 @@ func (s *Scheduler) Work(cell string) (app.Work, error) {
 	defer s.mu.Unlock()
 	w := app.Work{Store: s.cfg.Store.ID(), Revision: s.revision, Domain: s.cfg.Domain, Assigned: []app.Assignment{},
 		Tasks:   s.taskOrders(cell),
-		Discard: slices.Sorted(maps.Keys(s.discard[cell])), DropVolumes: s.dropped(cell)}
+		Discard: slices.Sorted(maps.Keys(s.discard[cell])), DropVolumes: s.dropped(cell), Prune: s.prune}
 	for p := range s.placementsOn(cell) {
 		a := s.specOf(p)
 		a.Rollout = nil // it changes often, and is no concern of the cell's

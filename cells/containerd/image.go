@@ -92,6 +92,13 @@ func (s *images) fail(name string, begun time.Time, err error) {
 	s.bad[name] = failedPull{err, begun}
 }
 
+// forget makes name be looked at anew.
+func (s *images) forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, name)
+}
+
 // put remembers i.
 func (s *images) put(i *image) *image {
 	s.mu.Lock()

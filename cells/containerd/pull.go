@@ -30,15 +30,11 @@ const bundledPrefix = "bundled/"
 // say, an image that is here already is used.
 func (r *Runtime) Pull(ctx context.Context, ref string, progress func(app.Pull)) (cells.Image, error) {
 	asked := time.Now()
-	open, bundled := r.cfg.Bundled[strings.TrimSuffix(ref, ":latest")]
-	name := bundledPrefix + strings.TrimSuffix(ref, ":latest")
-	if !bundled {
-		named, err := reference.ParseDockerRef(app.FullImage(ref))
-		if err != nil {
-			return cells.Image{}, &refError{ref, err.Error(), err}
-		}
-		name = named.String()
+	name, open, err := r.nameOf(ref)
+	if err != nil {
+		return cells.Image{}, err
 	}
+	bundled := open != nil
 	unlock, err := r.images.lock(ctx, name)
 	if err != nil {
 		return cells.Image{}, fmt.Errorf("wait for the pull of %s: %w", ref, err)
@@ -69,6 +65,19 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(app.Pull))
 		return cells.Image{}, err
 	}
 	return i.Image, nil
+}
+
+// nameOf returns what an image is called here; open is nil unless it is bundled.
+func (r *Runtime) nameOf(ref string) (name string, open func() (io.ReadCloser, error), err error) {
+	short := strings.TrimSuffix(ref, ":latest")
+	if open := r.cfg.Bundled[short]; open != nil {
+		return bundledPrefix + short, open, nil
+	}
+	named, err := reference.ParseDockerRef(app.FullImage(ref))
+	if err != nil {
+		return "", nil, &refError{ref, err.Error(), err}
+	}
+	return named.String(), nil, nil
 }
 
 func (r *Runtime) pull(ctx context.Context, name string, p *progress) (*image, error) {
@@ -125,6 +134,9 @@ func (r *Runtime) present(ctx context.Context, name string) (*image, error) {
 	img, err := r.client.GetImage(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if err := r.touch(ctx, img.Metadata()); err != nil {
+		r.cfg.Log.Warn("when an image was used is not kept", "err", err)
 	}
 	return r.describe(ctx, img)
 }

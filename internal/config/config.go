@@ -14,10 +14,12 @@ import (
 
 // Common is what every role needs.
 type Common struct {
-	DataDir   string // absolute; outlives a restart of the machine
-	StateDir  string // absolute; sockets and the like, gone with a restart of the machine
-	Advertise string // the ip at which other nodes reach this one
-	Gossip    string // "ip:port" to gossip on; no ip: all
+	DataDir   string        // absolute; outlives a restart of the machine
+	StateDir  string        // absolute; sockets and the like, gone with a restart of the machine
+	Advertise string        // the ip at which other nodes reach this one
+	Gossip    string        // "ip:port" to gossip on; no ip: all
+	ImageAge  time.Duration // after which an image that nothing needs is deleted
+	ImageDisk int           // percent of the disk in use from which on it is deleted sooner
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
 

@@ -87,6 +87,8 @@ func mainOptions() []option {
 
 func logOptions() []option {
 	return []option{
+		{key: "image-age", roles: roleAll, def: "720h", usage: "`time` after which an image that nothing needs any more is deleted from this disk"},
+		{key: "image-disk", roles: roleAll, def: 85, usage: "`percent` of the disk in use from which on such images are deleted sooner, the longest unused first"},
 		{key: "log-level", roles: roleAll, def: "info", usage: "`level`: debug, info, warn or error"},
 		{key: "log-format", roles: roleAll, def: "text", usage: "`format`: text or json"},
 	}

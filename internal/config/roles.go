@@ -24,6 +24,8 @@ const (
 	maxInFlight = 1_000_000 // of starts
 	maxCPUs     = 10_000
 
+	maxImageAge = 10 * 365 * 24 * time.Hour
+
 	minCertificateLife = 5 * time.Second
 	maxCertificateLife = 365 * 24 * time.Hour
 )
@@ -39,6 +41,10 @@ func (r *reader) common() Common {
 		r.detected("state-dir", c.StateDir)
 	}
 	c.Advertise = r.advertise(c.Gossip)
+	c.ImageAge = r.duration("image-age", time.Minute, maxImageAge)
+	if c.ImageDisk = r.number("image-disk", 100); c.ImageDisk == 0 {
+		r.wrong("image-disk", "0 is no share of a disk to be used: write 1 to 100")
+	}
 	if err := c.LogLevel.UnmarshalText([]byte(r.text("log-level"))); err != nil {
 		c.LogLevel = slog.LevelInfo
 		r.wrong("log-level", "%q is not debug, info, warn or error", r.values["log-level"])

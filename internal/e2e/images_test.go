@@ -305,17 +305,52 @@ func TestTheCacheOutlivesTheRegistry(t *testing.T) {
 		t.Errorf("images: %v %+v", err, stored)
 	}
 	for _, i := range stored {
+		if len(i.Cells) == 0 {
+			t.Errorf("no cell is told of: %+v", i)
+		}
 		if len(i.UsedBy) == 0 || !i.Cached || i.Partial {
 			t.Errorf("image: %+v", i)
 		}
 	}
-	h.ltc("remove", "web", "again")
+	h.ltc("remove", "again")
+	if out := h.ltc("images", "prune", "--unused", "0s"); !strings.Contains(out, "Deleted 0 images") || !strings.Contains(out, "2 cells delete theirs") {
+		t.Errorf("prune of what is in use:\n%s", out)
+	}
+	h.ltc("restart", "web") // the registry is gone: what is needed is there still
+	h.ltc("remove", "web")
+	eventually(t, time.Minute, "nothing runs any more", func() string {
+		if st := h.ltc("cells", "-o", "json"); strings.Contains(st, `"running": 1`) {
+			return st
+		}
+		return ""
+	})
 	if out := h.ltc("images", "prune", "--unused", "0s"); !strings.Contains(out, "Deleted 2 images") {
 		t.Errorf("prune:\n%s", out)
+	}
+	for _, n := range []string{"c1", "c2"} {
+		c := l.host(n)
+		eventually(t, time.Minute, "cell "+n+" has deleted its images", func() string {
+			left := append(c.below("io.containerd.content.v1.content/blobs/sha256/*"), c.below("io.containerd.content.v1.content/ingest/*")...)
+			if left = append(left, c.below("io.containerd.snapshotter.v1.overlayfs/snapshots/*")...); len(left) > 0 {
+				h.ltc("images", "prune", "--unused", "0s") // the last container may have gone after the first order
+				return fmt.Sprint(left)
+			}
+			return ""
+		})
 	}
 	if out := h.ltc("images", "--output", "json"); strings.TrimSpace(out) != "[]" {
 		t.Errorf("after prune: %s", out)
 	}
+}
+
+// below returns what the cell's containerd has there.
+func (h *host) below(pattern string) []string {
+	h.t.Helper()
+	found, err := filepath.Glob(filepath.Join(h.data(), "cell", "containerd", pattern))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return found
 }
 
 // logs reports whether a process of the host has logged the text.

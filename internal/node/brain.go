@@ -180,6 +180,7 @@ func (b *brain) add(g *run.Group, members *cluster.Cluster) {
 	g.Add("routes", b.keepTable)
 	g.Add("history", b.history.Run)
 	g.Add("registry", b.registry.Run)
+	g.Add("logins", b.tidyLogins)
 	g.Add("api", b.serveAPI)
 	g.Add("sessions", b.broker.Run)
 	if b.ssh.ln != nil {

@@ -118,7 +118,8 @@ func (c *cell) connect(s *stay) (err error) {
 	c.connectGateway()
 	c.agent = cells.New(cells.Config{
 		ID: c.cfg.ID, Host: c.cfg.Advertise, Dir: c.dir("instances"), Runtime: c.runtime, Network: c.net, Volumes: c.volumes,
-		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Vitals: c.vitals, Changed: c.instancesChanged, Log: c.log.With("part", "agent"),
+		Brain: c.client, Event: c.events.Event, LogEnd: c.logEnd, Vitals: c.vitals,
+		Images: c.runtime, ImageAge: c.cfg.ImageAge, DiskFull: fullDisk(c.cfg.DataDir, c.cfg.ImageDisk), Changed: c.instancesChanged, Log: c.log.With("part", "agent"),
 	})
 	return nil
 }

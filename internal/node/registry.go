@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"lattice/api"
 	"lattice/app"
 	"lattice/images"
+	"lattice/internal/doctor"
 	"lattice/internal/pki"
 )
 
@@ -25,6 +27,7 @@ func (b *brain) openRegistry() (err error) {
 	b.registry, err = images.Open(images.Config{
 		Dir: filepath.Join(dir, "images"), Settings: b.registries, Log: b.log.With("part", "registry"),
 		Authorize: b.mayPull, Cell: b.caller, Peers: b.peers, InUse: b.imagesInUse, Built: b.builtBy,
+		Age: b.cfg.ImageAge, Full: fullDisk(b.cfg.DataDir, b.cfg.ImageDisk),
 	})
 	if err == nil {
 		b.keepLogins()
@@ -227,8 +230,59 @@ func (s stock) SetAllowed(_ context.Context, patterns []string) error {
 	return s.b.registries.SetAllowed(patterns)
 }
 
-func (s stock) Images(ctx context.Context) ([]app.StoredImage, error) { return s.b.registry.List(ctx) }
+func (s stock) Images(ctx context.Context) ([]app.StoredImage, error) {
+	all, err := s.b.registry.List(ctx)
+	at := map[string][]string{}
+	for pulled, cells := range s.b.sched.ImagePlaces() {
+		name, dgst, _ := strings.Cut(pulled, "@")
+		key := images.Key(name, dgst)
+		at[key] = slices.Compact(slices.Sorted(slices.Values(append(at[key], cells...))))
+	}
+	for i := range all {
+		all[i].Cells = at[images.Key(all[i].Name, all[i].Digest)]
+	}
+	return all, err
+}
 
+// Prune also has the cells delete what nothing there needs.
 func (s stock) Prune(ctx context.Context, r api.PruneRequest) (app.Pruning, error) {
-	return s.b.registry.Prune(ctx, images.Rule{Unused: time.Duration(r.Unused), Own: r.Own, DryRun: r.DryRun})
+	p, err := s.b.registry.Prune(ctx, images.Rule{Unused: time.Duration(r.Unused), Own: r.Own, DryRun: r.DryRun})
+	p.Cells = []string{}
+	if err != nil {
+		return p, err
+	}
+	for _, c := range s.b.sched.Cells() {
+		if c.State == app.CellAlive {
+			p.Cells = append(p.Cells, c.ID)
+		}
+	}
+	if !r.DryRun {
+		s.b.sched.PruneCells(time.Duration(r.Unused))
+	}
+	return p, nil
+}
+
+// loginsEvery is how often logins are looked over that nobody needs any more.
+const loginsEvery = time.Hour
+
+func (b *brain) tidyLogins(ctx context.Context) error {
+	tick := time.NewTicker(loginsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			b.keepLogins()
+		}
+	}
+}
+
+// fullDisk returns what tells whether so many percent of the disk that has dir, or
+// more, are in use.
+func fullDisk(dir string, percent int) func() bool {
+	return func() bool {
+		free, total, _, err := doctor.DiskOf(dir)
+		return err == nil && total > 0 && 100*(total-free) >= percent*total
+	}
 }

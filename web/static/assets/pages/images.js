@@ -21,7 +21,7 @@ function Preview({ f }) {
 
 const prune = (done) => ask({ title: 'Prune images', action: 'Delete', danger: true, form: { days: 30, own: false },
   command: (f) => `ltc images prune --unused ${f.days * 24}h${f.own ? ' --pushed' : ''}`,
-  body: (f, set) => html`<p>Deletes images from the brain's disk. What an app runs or can go back to stays.</p>
+  body: (f, set) => html`<p>Deletes images that nobody uses, on the brain and on cells. What an app runs or can go back to stays.</p>
     <label class="field">Days that nobody asked for it<input type="number" min="0" max="3650" required value=${f.days} onInput=${(e) => set('days', e.target.valueAsNumber || 0)} /></label>
     <label class="field inline"><input type="checkbox" checked=${f.own} onChange=${(e) => set('own', e.target.checked)} />Also what was pushed here and has a tag</label>
     <${Preview} f=${f} />`,
@@ -62,13 +62,13 @@ function Stored({ images }) {
   if (!images.length) return html`<${Empty} title="No images yet"><p>An image of another registry comes here when an app runs it. To bring one from a file: <code>ltc push FILE NAME</code></p><//>`;
   const shown = images.filter((i) => [i.name, ...i.tags ?? [], i.digest, ...i.used_by ?? []].join(' ').toLowerCase().includes(text.toLowerCase()));
   return html`<input class="search" type="search" style="margin-bottom: 14px" aria-label="Search images" placeholder="Name, tag, digest or app" value=${text} onInput=${(e) => setText(e.target.value)} />
-    ${!shown.length ? html`<p class="muted">None of ${count(images.length, 'image')} is like that.</p>` : html`<div class="card scroll" tabindex="0" role="region" aria-label="Images"><table><thead><tr><th>Image</th><th class="hide-s">From</th><th>Size</th><th class="hide-s">Last used</th><th>Used by</th></tr></thead><tbody>
+    ${!shown.length ? html`<p class="muted">None of ${count(images.length, 'image')} is like that.</p>` : html`<div class="card scroll" tabindex="0" role="region" aria-label="Images"><table><thead><tr><th>Image</th><th class="hide-s">From</th><th class="hide-s">On cells</th><th>Size</th><th class="hide-s">Last used</th><th>Used by</th></tr></thead><tbody>
     ${shown.slice(0, 500).map((i) => html`<${Row} key=${i.name + i.digest} i=${i} />`)}</tbody></table></div>${shown.length > 500 && html`<p class="muted">The first 500 of ${shown.length}: search for others.</p>`}`}`;
 }
 
 function Row({ i }) {
   return html`<tr><td><b>${i.name}</b> ${i.tags?.map((t) => html`<span class="tag">${t}</span> `)}<div class="reason"><code title=${i.digest}>${i.digest.slice(7, 19)}</code></div></td>
-    <td class="hide-s">${i.cached ? 'another registry' : 'pushed here'}</td><td class="nowrap">${bytes(i.bytes)}${i.partial && html`<div class="reason">partly here</div>`}</td>
+    <td class="hide-s">${i.cached ? 'another registry' : 'pushed here'}</td><td class="hide-s">${i.cells?.length ? i.cells.slice(0, 3).join(', ') + (i.cells.length > 3 ? ` and ${i.cells.length - 3} more` : '') : html`<span class="muted">none</span>`}</td><td class="nowrap">${bytes(i.bytes)}${i.partial && html`<div class="reason">partly here</div>`}</td>
     <td class="hide-s muted nowrap">${isSet(i.used_at) ? since(i.used_at) + ' ago' : '–'}</td>
     <td>${i.used_by?.length ? i.used_by.map((a, n) => html`${n > 0 && ', '}<a href=${'/apps/' + encodeURIComponent(a)}>${a}</a>`) : html`<span class="muted">no app</span>`}</td></tr>`;
 }
