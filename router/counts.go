@@ -2,6 +2,7 @@ package router
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"lattice/app"
@@ -45,8 +46,11 @@ func (t *traffic) counts() app.AppCounts {
 	return c
 }
 
-// Telling returns c without the instances of which there is nothing to tell.
+// Telling returns c without the apps and instances of which there is nothing to
+// tell.
 func Telling(c app.RouterCounts) app.RouterCounts {
+	c.Apps = maps.Clone(c.Apps)
+	maps.DeleteFunc(c.Apps, func(_ string, a app.AppCounts) bool { return a.Codes == [6]uint64{} })
 	c.Backends = slices.DeleteFunc(slices.Clone(c.Backends), func(b app.BackendStatus) bool { return b.InFlight == 0 && !b.Ejected })
 	return c
 }

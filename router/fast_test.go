@@ -79,12 +79,13 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 		fmt.Fprintf(w, "<%s %s>", req.URL.Path, body)
 	})
 	ln, _ := rawFront(t, hosting("web", addr(s)))
-	got := say(t, ln, "GET /1 HTTP/1.1\r\nHost: web.lab\r\n\r\n"+
+	got := say(t, ln, "GET /0 HTTP/1.1\r\nHost: web.lab\r\nExpect: 100-continue\r\n\r\n"+ // without a body there is nothing to wait for
+		"GET /1 HTTP/1.1\r\nHost: web.lab\r\n\r\n"+
 		"POST /2 HTTP/1.1\r\nHost: web.lab\r\nContent-Length: 3\r\n\r\nabc"+
 		"POST /3 HTTP/1.1\r\nHost: web.lab\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nde\r\n0\r\nX: y\r\n\r\n"+
 		"GET /4 HTTP/1.1\r\nHost: web.lab\r\nConnection: close\r\n\r\n")
 	pos := 0
-	for _, want := range []string{"</1 >", "</2 abc>", "</3 de>", "</4 >"} {
+	for _, want := range []string{"</0 >", "</1 >", "</2 abc>", "</3 de>", "</4 >"} {
 		i := strings.Index(got[pos:], want)
 		if i < 0 {
 			t.Fatalf("%s is missing or out of order: %q", want, got)

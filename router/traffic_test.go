@@ -59,6 +59,14 @@ func TestEveryRequestIsTold(t *testing.T) {
 		}
 	}
 
+	if c := router.Telling(r.Counts()); len(c.Apps) != 3 || len(c.Backends) != 1 || c.Backends[0].App != "dead" {
+		t.Errorf("what there is to tell: %+v", c)
+	}
+	r.Swap(router.Build([]app.Status{instances("idle", addr(s))}, "lab", nil))
+	if c := router.Telling(r.Counts()); len(c.Apps)+len(c.Backends) != 0 {
+		t.Errorf("an app that nobody has asked for is told of: %+v", c)
+	}
+
 	r.Swap(router.Build(nil, "lab", nil))
 	text.Reset()
 	if err := router.WriteMetrics(&text, map[string]app.RouterCounts{"": r.Counts()}); err != nil || strings.Contains(text.String(), `app="`) {
