@@ -202,10 +202,11 @@ func (s *Scheduler) runOf(a app.Attempt) app.Instance {
 func (s *Scheduler) placeTasks(c *app.Change, placed []TaskPlacement, now time.Time) (events []app.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := s.homes()
 	for _, p := range placed {
 		t := placeTask(s.tasks.all[p.Name], p.Cell, now.UTC())
 		c.PutTasks = append(c.PutTasks, t)
-		events = append(events, s.makeVolumes(c, &t.Spec, 0, p.Cell)...)
+		events = append(events, makeVolumes(c, at, &t.Spec, 0, p.Cell)...)
 		events = append(events, taskEvent(app.TaskPlaced, t, fmt.Sprintf("attempt %d of %d goes to cell %s", len(t.Attempts), t.Retries+1, p.Cell)))
 	}
 	return events

@@ -38,12 +38,11 @@ func (s *Scheduler) adoptVolumes(c app.Change) {
 }
 
 // makeVolumes writes into c where the named volumes are that an instance, or a
-// task, gets for the first time. The caller holds s.mu.
-func (s *Scheduler) makeVolumes(c *app.Change, spec *app.App, index int, cell string) (events []app.Event) {
+// task, gets for the first time; at says where the others are.
+func makeVolumes(c *app.Change, at map[app.VolumeKey]string, spec *app.App, index int, cell string) (events []app.Event) {
 	if len(spec.Volumes) == 0 {
 		return nil
 	}
-	at := s.homes()
 	for _, v := range spec.NamedVolumes() {
 		key := app.VolumeKey{App: spec.Name, Name: v.Source, Index: index}
 		if at[key] == "" {
@@ -58,9 +57,11 @@ func (s *Scheduler) makeVolumes(c *app.Change, spec *app.App, index int, cell st
 func (s *Scheduler) makeAllVolumes(c *app.Change, placed []app.Placement) (events []app.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := s.homes()
 	for _, p := range placed {
-		spec := s.specOf(p)
-		events = append(events, s.makeVolumes(c, &spec, p.Index, p.Cell)...)
+		if spec := s.specs[app.RevisionKey{App: p.App, Number: p.Revision}]; spec != nil {
+			events = append(events, makeVolumes(c, at, spec, p.Index, p.Cell)...)
+		}
 	}
 	return events
 }
@@ -256,7 +257,10 @@ func (s *Scheduler) user(v app.StoredVolume) string {
 		return ""
 	}
 	for p := range s.placementsOf(v.App) {
-		if spec := s.specOf(p); p.Index == v.Index && p.Cell == v.Cell && hasVolume(&spec, v.Name) {
+		if p.Index != v.Index || p.Cell != v.Cell {
+			continue
+		}
+		if spec := s.specOf(p); hasVolume(&spec, v.Name) {
 			return fmt.Sprintf("instance %d of app %s", p.Index, p.App)
 		}
 	}
