@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,6 +116,9 @@ func mountNFS(ctx context.Context, host, dir, at, options string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, mountTime)
 	defer cancel()
+	if _, err := net.DefaultResolver.LookupHost(ctx, strings.Trim(host, "[]")); err != nil { // mount.nfs says of that what nobody understands
+		return fmt.Errorf("the cell can't find the address of the NFS server %s: %w", host, err)
+	}
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, host+":"+dir, at, "-o", options)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &out, time.Second
@@ -141,10 +145,8 @@ func explain(host, dir, told string, late bool, err error) error {
 		return errors.New("the kernel of the cell has no NFS client: it needs the module nfs")
 	case late, has("timed out", "connection refused", "no route to host", "network is unreachable", "unable to receive"):
 		return fmt.Errorf("the NFS server %s does not answer: is it there, and does its firewall let the cell in on TCP port 2049? (%s)", host, firstLine(told, err))
-	case has("failed to resolve", "name or service not known", "can't be resolved"):
-		return fmt.Errorf("the cell can't find the address of the NFS server %s (%s)", host, firstLine(told, err))
 	case has("access denied", "permission denied", "not permitted"):
-		return fmt.Errorf("the NFS server %s does not let the cell have %s: export it to the cell's address there (%s)", host, dir, firstLine(told, err))
+		return fmt.Errorf("the NFS server %s does not let the cell have %s: is it there, and exported to the cell's address? (%s)", host, dir, firstLine(told, err))
 	case has("no such file or directory", "does not exist"):
 		return fmt.Errorf("the NFS server %s has no folder %s (%s)", host, dir, firstLine(told, err))
 	}
@@ -152,7 +154,7 @@ func explain(host, dir, told string, late bool, err error) error {
 }
 
 func firstLine(told string, err error) string {
-	line, _, _ := strings.Cut(told, "\n")
+	line, _, _ := strings.Cut(strings.TrimPrefix(told, "mount.nfs: "), "\n")
 	if line == "" {
 		return err.Error()
 	}
