@@ -223,3 +223,13 @@ func cutAfter(w http.ResponseWriter, r *http.Request, next http.Handler, n int) 
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
 }
+
+// basicAuth lets only me in.
+func basicAuth(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if user, password, _ := r.BasicAuth(); user != "me" || password != "s3cret" {
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	next.ServeHTTP(w, r)
+}

@@ -117,14 +117,6 @@ func TestPullThroughADifficultRegistry(t *testing.T) {
 // Basic and token authentication: with the registry's login, with one given, and
 // what is said when they are wrong.
 func TestLogins(t *testing.T) {
-	basic := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if user, password, _ := r.BasicAuth(); user != "me" || password != "s3cret" {
-			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}
 	tokens := func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != "me" || password != "s3cret" {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -144,7 +136,7 @@ func TestLogins(t *testing.T) {
 		}
 		next.ServeHTTP(w, r)
 	}
-	for how, auth := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){"basic": basic, "token": token} {
+	for how, auth := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){"basic": basicAuth, "token": token} {
 		t.Run(how, func(t *testing.T) {
 			u, b, ctx := newUpstream(t), newBrain(t, t.TempDir()), within(t, time.Minute)
 			image, _, _ := u.push(t, "private/web:1", 10_000, 2)

@@ -27,6 +27,9 @@ func parse(text string) (ref, error) {
 	if r.host == app.ClusterHost {
 		r.host = ""
 	}
+	if _, ok := dirHost(hostDir(r.host)); r.host != "" && !ok || strings.HasPrefix(r.host, "[") {
+		return ref{}, app.Invalid("the image %.200q names a registry %q: a registry is written as a name with a dot, with a port or as localhost", text, r.host)
+	}
 	if t, ok := named.(reference.Tagged); ok {
 		r.tag = t.Tag()
 	}

@@ -73,8 +73,15 @@ func each(path string, fn func(*tar.Header, io.Reader) error) error {
 		return err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
+		if err == nil && h.Size > info.Size() { // it would be made of holes
+			err = fmt.Errorf("%.100q would be larger than the file it is in", h.Name)
+		}
 		if err == nil {
 			err = fn(h, tr)
 		}
