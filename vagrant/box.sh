@@ -17,13 +17,14 @@ echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >"$tree/etc/sudoers.d/vagrant"
 echo box >"$tree/etc/hostname"
 echo '/dev/vda / ext4 defaults 0 1' >"$tree/etc/fstab"
 printf 'UseDNS no\n' >>"$tree/etc/ssh/sshd_config"
-rm -f "$tree"/etc/ssh/ssh_host_* # each machine makes its own
+# Each machine makes a key of its own: one that an emulated processor makes fast.
+rm -f "$tree"/etc/ssh/ssh_host_*
 cat >"$tree/etc/systemd/system/ssh-keys.service" <<'UNIT'
 [Unit]
 Before=ssh.service
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -A
+ExecStart=/bin/sh -c "[ -f /etc/ssh/ssh_host_ecdsa_key ] || /usr/bin/ssh-keygen -q -t ecdsa -N '' -f /etc/ssh/ssh_host_ecdsa_key"
 [Install]
 WantedBy=ssh.service
 UNIT
@@ -38,7 +39,7 @@ ClientIdentifier=mac
 UNIT
 : >"$tree/etc/machine-id"
 chroot "$tree" systemctl --quiet enable systemd-networkd systemd-resolved ssh ssh-keys
-# The key that every box has; Vagrant replaces it at the first start.
+# The key that every box has.
 install -d -m 0700 "$tree/home/vagrant/.ssh"
 cat /usr/share/rubygems-integration/all/gems/vagrant-*/keys/vagrant.pub >"$tree/home/vagrant/.ssh/authorized_keys"
 chroot "$tree" chown -R vagrant:vagrant /home/vagrant/.ssh
@@ -55,9 +56,11 @@ echo '{"provider": "libvirt", "format": "qcow2", "virtual_size": 4}' >"$out/meta
 cat >"$out/Vagrantfile" <<'RUBY'
 Vagrant.configure("2") do |config|
   config.vm.boot_timeout = 600
+  config.ssh.connect_timeout = 120
+  config.ssh.insert_key = false
   config.vm.provider "libvirt" do |v|
     v.default_prefix = "lattice-test_"
-    v.driver, v.cpu_mode, v.cpu_model = "qemu", "custom", "Nehalem"
+    v.driver, v.cpu_mode, v.cpu_model = "qemu", "custom", "Westmere"
     v.kernel, v.initrd = ENV["LATTICE_TEST_BOX"] + "/vmlinuz", ENV["LATTICE_TEST_BOX"] + "/initrd"
     v.cmd_line = "root=/dev/vda rw net.ifnames=0 console=ttyS0"
     v.video_type, v.graphics_type = "none", "none"

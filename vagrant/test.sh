@@ -39,7 +39,7 @@ finish() {
 		virsh -q pool-destroy "$pool"
 		virsh -q pool-undefine "$pool"
 	done
-	for pid in "${pids[@]}"; do kill "$pid"; done
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
 	wait
 	rm -rf "$VAGRANT_HOME" "$VAGRANT_DOTFILE_PATH" "$LATTICE_CLI_HOME" "$work/lattice" "$work"/*.log "$domains" "$work/pool"
 	step "done, exit code $code"
@@ -81,8 +81,9 @@ step "vagrant provision with a newer binary, under load"
 before=$(ltc status hello -o json | grep guid)
 failed=$work/failed.log
 : >"$failed"
-while [ -e "$work/state" ]; do ask >/dev/null 2>>"$failed" || echo failed >>"$failed"; sleep 0.2; done &
+while [ -e "$work/state" ]; do ask >/dev/null 2>>"$failed" || echo failed >>"$failed"; sleep 0.5; done &
 load=$!
+pids+=("$load")
 printf newer >>"$work/lattice"
 vagrant provision
 kill $load
