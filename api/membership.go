@@ -61,7 +61,7 @@ type Membership struct {
 	Cluster string   `json:"cluster"` // its name in gossip
 	Domain  string   `json:"domain"`
 	CA      string   `json:"ca,omitempty"` // of the cluster, in PEM
-	Gossip  []string `json:"gossip"` // host:port of members to meet
+	Gossip  []string `json:"gossip"`       // host:port of members to meet
 	Ring    Ring     `json:"ring"`
 }
 
