@@ -113,7 +113,6 @@ type brain struct {
 	settings *images.Settings
 	host     string
 	users    map[string][]string // by images.Key
-	cell     atomic.Pointer[string]
 }
 
 func newBrain(t *testing.T, dir string) *brain {

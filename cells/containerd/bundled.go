@@ -18,6 +18,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// builderName is the program that builds images, inside containers. It is
+// unpacked when it is first wanted.
+const builderName = "lattice-builder"
+
 // assets has the programs, each compressed, and their sums; bundle/bundle.mk makes it.
 //
 //go:embed bundle/out/*.zst bundle/out/SHA256SUMS

@@ -6,8 +6,6 @@ const (
 	shimName   = "containerd-shim-runc-v2"
 	loggerName = "lattice-logger"
 	helperName = "lattice-helper" // inside containers
-
-	builderName = "lattice-builder" // inside containers; unpacked when it is first wanted
 )
 
 // helperPath is where a container has the helper: in a folder that no image has
