@@ -69,6 +69,15 @@ $(MACHINE)/usr/sbin/sshd:
 	rm -rf $(MACHINE) && mkdir -p $(MACHINE)
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,nftables,iproute2,procps,openssh-server,openssh-client,curl,ca-certificates bookworm $(MACHINE) >build/machine/log || { tail build/machine/log; rm -rf $(MACHINE); exit 1; }
 
+# The lifecycle of buildpacks, for the tests. It is built in its own module, and
+# is not distributed with lattice.
+LIFECYCLE := build/lifecycle/lifecycle
+
+$(LIFECYCLE):
+	@mkdir -p $(@D)
+	CGO_ENABLED=0 $(GO) build -C $$(GOFLAGS=-mod=mod $(GO) mod download -json github.com/buildpacks/lifecycle@v0.20.3 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') \
+	  -trimpath -ldflags "-s -w -X github.com/buildpacks/lifecycle/cmd.Version=0.20.3" -o $(CURDIR)/$(@D)/ ./cmd/lifecycle ./cmd/launcher
+
 # The checker of accessibility, from npm. It is not distributed with lattice.
 AXE := build/axe/package/axe.min.js
 
@@ -77,7 +86,7 @@ $(AXE):
 	@mkdir -p build/axe && cd build/axe && tar xzf "$$(npm pack --silent axe-core@4.14.1)" && touch package/axe.min.js
 
 .PHONY: test-deps
-test-deps: build-deps $(AXE)
+test-deps: build-deps $(AXE) $(LIFECYCLE)
 	@missing=; for p in $(TEST_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
 	@$(MAKE) --no-print-directory $(MACHINE)/usr/sbin/sshd

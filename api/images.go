@@ -41,6 +41,7 @@ type Allowed struct {
 type PruneRequest struct {
 	Unused app.Duration `json:"unused"`            // that nobody asked for so long
 	Own    bool         `json:"own,omitempty"`     // also those that were pushed and have a tag
+	Only   string       `json:"only,omitempty"`    // image of this name, and cells delete nothing
 	DryRun bool         `json:"dry_run,omitempty"` // only tell
 }
 

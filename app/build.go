@@ -67,10 +67,11 @@ type BuildOutcome struct {
 
 // A BuiltImage is how an image of the cluster came about.
 type BuiltImage struct {
-	At   time.Time `json:"at"`
-	By   string    `json:"by"`   // Dockerfile, or the image of the builder
-	From string    `json:"from"` // Build.From
-	Task string    `json:"task"`
+	At    time.Time `json:"at"`
+	By    string    `json:"by"`              // Dockerfile, or the image of the builder
+	Packs bool      `json:"packs,omitempty"` // By is a builder
+	From  string    `json:"from"`            // Build.From
+	Task  string    `json:"task"`
 }
 
 // By says in a word what makes the image.

@@ -51,6 +51,7 @@ earlier apply of the same set created and that are in no file any more.`,
 		if err := cmp.Or(a.files.check(cmd), a.wait.check(cmd)); err != nil {
 			return err
 		}
+		a.build = !dry
 		steps, err := a.plan(cmd.Context())
 		switch {
 		case err != nil:
@@ -72,6 +73,7 @@ type applying struct {
 	force bool
 	out   *format
 
+	build   bool // what images are to be built of; else they stay as they are
 	brain   brain
 	healthy map[string]error // of apps that were waited for
 }
@@ -91,6 +93,14 @@ func (a *applying) plan(ctx context.Context) ([]applyStep, error) {
 	apps, err := a.brain.Apps(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the apps: %w", err)
+	}
+	if a.build {
+		err = a.st.buildAll(ctx, d.specs)
+	} else {
+		asBuilt(d.specs, apps)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return planApply(d, apps, a.prune, environment())
 }

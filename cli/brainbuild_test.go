@@ -30,7 +30,7 @@ func (f *fakeBuilds) CreateBuild(ctx context.Context, r app.BuildRequest) (app.T
 		t.Spec.Command = append(t.Spec.Command, "result", `{"error":"the step RUN false failed with exit code 1"}`, "exit", "1")
 	case "endless", "huge":
 	default:
-		t.Spec.Command = append(t.Spec.Command, "result", `{"image":"`+r.Image+`","digest":"sha256:cc"}`, "exit", "0")
+		t.Spec.Command = append(t.Spec.Command, "result", `{"image":"`+r.Image+`","digest":"sha256:`+strings.Repeat("c", 64)+`"}`, "exit", "0")
 	}
 	return f.CreateTask(ctx, t.WithDefaults())
 }

@@ -15,6 +15,7 @@ import (
 
 	"lattice/api"
 	"lattice/app"
+	"lattice/internal/manifest"
 )
 
 // buildFlags say how source becomes an image, as they were typed.
@@ -140,6 +141,47 @@ func (st *streams) buildFor(cmd *cobra.Command, name, dir, builder string) (stri
 	}
 	made, err := st.build(cmd.Context(), b, r, dir)
 	return made.Image, err
+}
+
+// buildAll builds the images of files, and has the apps name what came of it by
+// digest, so that another image is a change.
+func (st *streams) buildAll(ctx context.Context, specs []manifest.Spec) error {
+	for i, s := range specs {
+		if s.Build == nil {
+			continue
+		}
+		b, err := client()
+		if err != nil {
+			return err
+		}
+		if err := s.Build.Validate(); err != nil {
+			return asSyntax(fmt.Errorf("%s: %w", s.App.Name, err))
+		}
+		made, err := st.build(ctx, b, app.BuildRequest{Build: s.Build.Build}, s.Build.Dir)
+		if err != nil {
+			return err
+		}
+		specs[i].App.Image = untagged(made.Image) + "@" + made.Digest
+	}
+	return nil
+}
+
+// asBuilt has the apps of files name what was built of them last, for who only
+// wants to know what would change.
+func asBuilt(specs []manifest.Spec, apps []app.Status) {
+	for i, s := range specs {
+		for _, live := range apps {
+			if name := untagged(s.App.Image); s.Build != nil && live.App.Name == s.App.Name && strings.HasPrefix(live.App.Image, name+"@") {
+				specs[i].App.Image = live.App.Image
+			}
+		}
+	}
+}
+
+// untagged returns the name of an image of the cluster without its tag.
+func untagged(image string) string {
+	name, _, _ := strings.Cut(image, ":")
+	return name
 }
 
 // build makes an image of a folder and shows on the way what the build prints.

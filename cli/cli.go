@@ -24,6 +24,7 @@ const (
 	groupTasks  = "TASKS"
 	groupSSH    = "SSH INTO AN APP CONTAINER"
 	groupImages = "IMAGES"
+	groupDrops  = "DROPLETS, AS LATTICE CALLED BUILT IMAGES"
 	groupLogs   = "STREAM LOGS"
 	groupSee    = "SEE WHAT'S RUNNING"
 	groupHelp   = "HELP AND DEBUG"
@@ -31,7 +32,7 @@ const (
 
 // groups returns them in the order of the help text.
 func groups() []string {
-	return []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupImages, groupLogs, groupSee, groupSSH, groupHelp}
+	return []string{groupServe, groupTarget, groupDocker, groupApps, groupTasks, groupImages, groupDrops, groupLogs, groupSee, groupSSH, groupHelp}
 }
 
 // Main runs the command that args name, args[0] being the program, and returns
@@ -103,12 +104,13 @@ func newRoot(st *streams) *cobra.Command {
 		newScale(st), newUpdate(st), newRollback(st), newRestart(st), newStop(st), newStart(st), newRemove(st), newRebalance(st),
 		newRun(st), newSubmitTask(st), newTask(st), newTasks(st), newCancelTask(st), newDeleteTask(st),
 		newSchedule(st), newSchedules(st), newUnschedule(st),
-		newVolumes(st), newRegistry(st), newImages(st), newPush(st), newBuild(st), newFeature(st),
+		newVolumes(st), newRegistry(st), newImages(st), newPush(st), newBuild(st), newBuilders(st), newFeature(st),
 		newLogs(st), newEvents(st),
 		newList(st), newStatus(st), newRevisions(st), newVisualize(st), newTop(st), newCells(st), newRoutes(st), newAdopt(st),
 		newExplain(st), newDoctor(st), newSupportBundle(st), newTest(st), newSimulate(st), newVersion(st), newCompletion(st), newDocs(st),
 	)
 	root.AddCommand(fileCommands(st)...)
+	root.AddCommand(dropletCommands(st)...)
 	root.SetHelpCommand(newHelp())
 	completeNames(root)
 	return root

@@ -108,6 +108,9 @@ func (c creation) all(ctx context.Context, files fileFlags) (err error) {
 	if c.brain, err = connect(); err != nil {
 		return err
 	}
+	if err := c.st.buildAll(ctx, d.specs); err != nil {
+		return err
+	}
 	for _, s := range d.specs {
 		if err := fillUnset(&s.App, s.Unset, app.App{}, environment()); err != nil {
 			return fail(exitSyntax, err)

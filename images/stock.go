@@ -180,6 +180,7 @@ func join(all []*stocked) {
 type Rule struct {
 	Unused time.Duration // at least that long asked for by nobody
 	Own    bool          // also those that were pushed here and have a tag; without it only what can be had again, or has no tag
+	Only   string        // of this name, as StoredImage has it; empty: of any
 	DryRun bool
 }
 
@@ -240,7 +241,7 @@ func (r *Registry) quiet(ctx context.Context) error {
 
 // goes decides whether an image is to be deleted.
 func goes(s *stocked, rule Rule, now time.Time) bool {
-	return len(s.UsedBy) == 0 && now.Sub(s.UsedAt) >= rule.Unused && (s.Cached || len(s.Tags) == 0 || rule.Own)
+	return (rule.Only == "" || s.Name == rule.Only) && len(s.UsedBy) == 0 && now.Sub(s.UsedAt) >= rule.Unused && (s.Cached || len(s.Tags) == 0 || rule.Own)
 }
 
 func (r *Registry) drop(ctx context.Context, s *stocked) error {

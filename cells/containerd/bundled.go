@@ -3,7 +3,6 @@
 package containerd
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -13,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -22,84 +23,126 @@ import (
 // unpacked when it is first wanted.
 const builderName = "lattice-builder"
 
-// assets has the programs, each compressed, and their sums; bundle/bundle.mk makes it.
+// assets has the programs, all compressed in one, and a list of them;
+// bundle/bundle.mk makes both.
 //
-//go:embed bundle/out/*.zst bundle/out/SHA256SUMS
+//go:embed bundle/out/programs.zst bundle/out/programs.txt
 var assets embed.FS
+
+// A program is one of those in assets, in their order.
+type program struct {
+	sum  string // SHA-256 in hex
+	size int64
+	name string
+}
+
+// programs returns the list, and a name for all of them in this version.
+func programs() (all []program, version string, err error) {
+	list, err := assets.ReadFile("bundle/out/programs.txt")
+	if err != nil {
+		return nil, "", fmt.Errorf("read the list of bundled programs: %w", err)
+	}
+	for line := range strings.Lines(string(list)) {
+		var p program
+		if _, err := fmt.Sscanf(line, "%s %d %s", &p.sum, &p.size, &p.name); err != nil {
+			return nil, "", fmt.Errorf("read the list of bundled programs: %q: %w", line, err)
+		}
+		all = append(all, p)
+	}
+	sum := sha256.Sum256(list)
+	return all, hex.EncodeToString(sum[:8]), nil
+}
 
 // Unpack puts the bundled programs into a folder below dir and returns that. The
 // folder is named after what is in it, so containers that run with the programs
 // of another version keep theirs. What is there already is checked and kept.
-// Versions that no process runs any more are removed.
+// Versions that no process runs any more are removed. The program that builds
+// Dockerfiles is left out: most cells never build anything.
 func Unpack(dir string) (bin string, err error) {
-	sums, err := assets.ReadFile("bundle/out/SHA256SUMS")
+	all, version, err := programs()
 	if err != nil {
-		return "", fmt.Errorf("read the list of bundled programs: %w", err)
+		return "", err
 	}
-	version := sha256.Sum256(sums)
-	bin = filepath.Join(dir, hex.EncodeToString(version[:8]))
+	bin = filepath.Join(dir, version)
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", fmt.Errorf("make folder for bundled programs: %w", err)
 	}
-	for line := range strings.Lines(string(sums)) {
-		sum, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
-		if !ok {
-			return "", fmt.Errorf("read the list of bundled programs: %q", line)
-		}
-		if name == builderName {
-			continue
-		}
-		if err := unpack(filepath.Join(bin, name), name, sum); err != nil {
-			return "", fmt.Errorf("unpack %s: %w", name, err)
-		}
+	if err := unpack(bin, slices.DeleteFunc(slices.Clone(all), func(p program) bool { return p.name == builderName }), all); err != nil {
+		return "", err
 	}
 	return bin, removeUnused(dir, filepath.Base(bin))
 }
 
-// unpackBuilder puts the program that builds Dockerfiles beside the others, unless
-// it is there: most cells never build anything.
+// unpackBuilder puts the program that builds Dockerfiles beside the others.
 func (r *Runtime) unpackBuilder() error {
-	sums, err := assets.ReadFile("bundle/out/SHA256SUMS")
+	all, _, err := programs()
 	if err != nil {
-		return fmt.Errorf("read the list of bundled programs: %w", err)
+		return err
 	}
-	for line := range strings.Lines(string(sums)) {
-		if sum, name, _ := strings.Cut(strings.TrimSpace(line), "  "); name == builderName {
-			return unpack(filepath.Join(r.cfg.Bin, name), name, sum)
-		}
+	i := slices.IndexFunc(all, func(p program) bool { return p.name == builderName })
+	if i < 0 {
+		return errNoBuilder
 	}
-	return errNoBuilder
+	r.unpacking.Lock()
+	defer r.unpacking.Unlock()
+	return unpack(r.cfg.Bin, all[i:i+1], all)
 }
 
-// unpack writes the program to path unless it is there already.
-func unpack(path, name, sum string) error {
-	if b, err := os.ReadFile(path); err == nil && sumOf(b) == sum {
+// unpack writes those of wanted to the folder that are not there as they should
+// be.
+func unpack(bin string, wanted, all []program) error {
+	missing := map[string]bool{}
+	for _, p := range wanted {
+		if b, err := os.ReadFile(filepath.Join(bin, p.name)); err != nil || sumOf(b) != p.sum {
+			missing[p.name] = true
+		}
+	}
+	if len(missing) == 0 {
 		return nil
 	}
-	packed, err := assets.ReadFile("bundle/out/" + name + ".zst")
+	packed, err := assets.Open("bundle/out/programs.zst")
 	if err != nil {
-		return err
+		return fmt.Errorf("open the bundled programs: %w", err)
 	}
-	d, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1))
+	defer packed.Close()
+	d, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(1<<26))
 	if err != nil {
-		return err
+		return fmt.Errorf("open the bundled programs: %w", err)
 	}
+	defer debug.FreeOSMemory() // the decoder holds all that it has unpacked
 	defer d.Close()
-	b, err := io.ReadAll(d)
-	if err != nil {
-		return err
+	for _, p := range all {
+		content := io.LimitReader(d, p.size)
+		if missing[p.name] {
+			err = write(filepath.Join(bin, p.name), p, content)
+			delete(missing, p.name)
+		} else {
+			_, err = io.Copy(io.Discard, content)
+		}
+		if err != nil {
+			return fmt.Errorf("unpack %s: %w", p.name, err)
+		}
+		if len(missing) == 0 {
+			break
+		}
 	}
-	if got := sumOf(b); got != sum {
-		return fmt.Errorf("it is damaged: its sum is %s, not %s", got, sum)
-	}
+	return nil
+}
+
+// write writes a program to path, or leaves what was there.
+func write(path string, p program, content io.Reader) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".unpack-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // fails after the rename
-	_, err = f.Write(b)
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, sum), content)
 	if err = errors.Join(err, f.Chmod(0o755), f.Sync(), f.Close()); err != nil {
 		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != p.sum {
+		return fmt.Errorf("it is damaged: its sum is %s, not %s", got, p.sum)
 	}
 	return os.Rename(f.Name(), path)
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -60,6 +61,8 @@ type Runtime struct {
 	images  *images
 	ids     *idRanges
 	sockets sockets
+
+	unpacking sync.Mutex // held while a program is unpacked
 }
 
 var _ cells.Runtime = (*Runtime)(nil)

@@ -147,7 +147,7 @@ secrets: {s: {file: ./s}}
 	}
 	all := "UNSUPPORTED\n" + strings.Join(p.Unsupported, "\n") + "\nNOTES\n" + strings.Join(p.Notes, "\n")
 	for _, want := range []string{
-		"service web: build: images are not built here yet", "service web: volumes data: service job has it, too", "src: an instance can't have a folder of a host",
+		"service web: volumes data: service job has it, too", "src: an instance can't have a folder of a host",
 		"service web: cap_add", "service web: ports 53/udp", "service web: deploy.mode", "service web: deploy.placement", "service web: depends_on job: an app never completes",
 		"service job: secrets", "NOTES", "service web: container_name: containers have names of their own", "service web: restart:", "service web: networks", "service web: labels",
 	} {

@@ -3,6 +3,8 @@ package compose
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +44,7 @@ func (c conversion) spec() manifest.Spec {
 		a.Command, a.Args = a.Args, nil
 	}
 	spec := manifest.Spec{Scaled: c.instances(&a), Needs: c.needs()}
-	c.build()
+	c.build(&spec, &a)
 	c.ports(&a)
 	c.volumes(&a)
 	c.check(&a)
@@ -104,18 +106,37 @@ func (c conversion) needs() []string {
 	return names
 }
 
-// build names what an image is to be made from, which nobody does here.
-func (c conversion) build() {
-	switch {
-	case c.service.Build == nil:
+// build says what the image is to be made of, if it is. It is one of the cluster's,
+// whatever the file calls it.
+func (c conversion) build(s *manifest.Spec, a *app.App) {
+	b := c.service.Build
+	if b == nil {
 		if c.service.Image == "" {
 			c.unsupported("it has no image")
 		}
-	case c.service.Image == "":
-		c.unsupported("build: images are not built here yet: build it, push it to a registry and name it as image")
-	default:
-		c.note("build: images are not built here yet: %s must be in a registry", c.service.Image)
+		return
 	}
+	if info, err := os.Stat(b.Context); err != nil || !info.IsDir() {
+		c.unsupported("build: %s is no folder here", b.Context)
+	}
+	there := map[string]bool{
+		"dockerfile_inline": b.DockerfileInline != "", "additional_contexts": len(b.AdditionalContexts) > 0, "secrets": len(b.Secrets) > 0,
+		"ssh": len(b.SSH) > 0, "platforms": len(b.Platforms) > 0, "privileged": b.Privileged,
+	}
+	for _, what := range slices.Sorted(maps.Keys(there)) {
+		if there[what] {
+			c.unsupported("build.%s", what)
+		}
+	}
+	if !strings.HasPrefix(a.Image, app.ClusterImages) {
+		a.Image = app.ClusterImages + c.project.Name + "-" + c.service.Name
+		if c.service.Image != "" {
+			c.note("the image is built as %s, not as %s", a.Image, c.service.Image)
+		}
+	}
+	s.Build = &manifest.Build{Dir: b.Context, Build: app.Build{
+		Image: a.Image, From: filepath.Base(b.Context), Dockerfile: filepath.ToSlash(b.Dockerfile), Target: b.Target, Args: environment(b.Args), NoCache: b.NoCache,
+	}}
 }
 
 func (c conversion) ports(a *app.App) {

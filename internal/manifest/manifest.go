@@ -27,7 +27,14 @@ type Spec struct {
 	Unset []string
 
 	Scaled bool     // the file says how many instances; else it is not its matter
+	Build  *Build   // its image is built first; nil: it is there
 	Needs  []string // names of the apps of the same files that must be healthy first
+}
+
+// A Build says of which folder an image is made, and how. App.Image has its name.
+type Build struct {
+	Dir string
+	app.Build
 }
 
 // Parse returns the apps of a file in our own format, in its order: documents

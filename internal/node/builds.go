@@ -231,7 +231,7 @@ func (b *brain) builtBy(r *http.Request) *app.BuiltImage {
 	if err != nil {
 		return nil
 	}
-	return &app.BuiltImage{At: time.Now().UTC(), By: t.Build.By(), From: t.Build.From, Task: t.Name}
+	return &app.BuiltImage{At: time.Now().UTC(), By: t.Build.By(), Packs: t.Build.Builder != "", From: t.Build.From, Task: t.Name}
 }
 
 var _ api.Builds = builds{}

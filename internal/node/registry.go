@@ -246,9 +246,9 @@ func (s stock) Images(ctx context.Context) ([]app.StoredImage, error) {
 
 // Prune also has the cells delete what nothing there needs.
 func (s stock) Prune(ctx context.Context, r api.PruneRequest) (app.Pruning, error) {
-	p, err := s.b.registry.Prune(ctx, images.Rule{Unused: time.Duration(r.Unused), Own: r.Own, DryRun: r.DryRun})
+	p, err := s.b.registry.Prune(ctx, images.Rule{Unused: time.Duration(r.Unused), Own: r.Own, Only: r.Only, DryRun: r.DryRun})
 	p.Cells = []string{}
-	if err != nil {
+	if err != nil || r.Only != "" {
 		return p, err
 	}
 	for _, c := range s.b.sched.Cells() {

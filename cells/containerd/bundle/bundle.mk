@@ -2,7 +2,7 @@
 # makes: runc, its shim, lattice-logger, lattice-helper and lattice-builder, built from the modules that go.mod
 # pins, compressed.
 
-BUNDLE     := cells/containerd/bundle/out/SHA256SUMS
+BUNDLE     := cells/containerd/bundle/out/programs.txt
 BUNDLE_BIN := build/bundle
 
 .PHONY: bundle
@@ -10,7 +10,7 @@ bundle: build-deps $(BUNDLE)
 
 .PHONY: build-deps
 build-deps: # runc is C in part
-	@missing=; for p in gcc libc6-dev libseccomp-dev; do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	@missing=; for p in gcc libc6-dev libseccomp-dev zstd; do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	 if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
 
 $(BUNDLE): $(BUNDLE_BIN)/runc $(BUNDLE_BIN)/containerd-shim-runc-v2 $(BUNDLE_BIN)/lattice-logger $(BUNDLE_BIN)/lattice-helper $(BUNDLE_BIN)/lattice-builder $(wildcard cells/containerd/bundle/*.go)

@@ -66,9 +66,15 @@ function Stored({ images }) {
     ${shown.slice(0, 500).map((i) => html`<${Row} key=${i.name + i.digest} i=${i} />`)}</tbody></table></div>${shown.length > 500 && html`<p class="muted">The first 500 of ${shown.length}: search for others.</p>`}`}`;
 }
 
+// origin says where an image came from: of one that was built, what of and when.
+function origin(i) {
+  if (i.built) return html`<span title=${`by ${i.built.by}, task ${i.built.task}`}>built of ${i.built.from}</span><div class="reason">${since(i.built.at)} ago by ${i.built.by}</div>`;
+  return i.cached ? 'another registry' : 'pushed here';
+}
+
 function Row({ i }) {
   return html`<tr><td><b>${i.name}</b> ${i.tags?.map((t) => html`<span class="tag">${t}</span> `)}<div class="reason"><code title=${i.digest}>${i.digest.slice(7, 19)}</code></div></td>
-    <td class="hide-s">${i.cached ? 'another registry' : 'pushed here'}</td><td class="hide-s">${i.cells?.length ? i.cells.slice(0, 3).join(', ') + (i.cells.length > 3 ? ` and ${i.cells.length - 3} more` : '') : html`<span class="muted">none</span>`}</td><td class="nowrap">${bytes(i.bytes)}${i.partial && html`<div class="reason">partly here</div>`}</td>
+    <td class="hide-s">${origin(i)}</td><td class="hide-s">${i.cells?.length ? i.cells.slice(0, 3).join(', ') + (i.cells.length > 3 ? ` and ${i.cells.length - 3} more` : '') : html`<span class="muted">none</span>`}</td><td class="nowrap">${bytes(i.bytes)}${i.partial && html`<div class="reason">partly here</div>`}</td>
     <td class="hide-s muted nowrap">${isSet(i.used_at) ? since(i.used_at) + ' ago' : '–'}</td>
     <td>${i.used_by?.length ? i.used_by.map((a, n) => html`${n > 0 && ', '}<a href=${'/apps/' + encodeURIComponent(a)}>${a}</a>`) : html`<span class="muted">no app</span>`}</td></tr>`;
 }
