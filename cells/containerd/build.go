@@ -60,7 +60,10 @@ func (r *Runtime) prepareBuild(s cells.Spec, spec *specs.Spec, base uint32) erro
 	if s.Build != cells.BuildDockerfile {
 		return nil
 	}
-	if err := r.unpackBuilder(); err != nil {
+	r.unpacking.Lock()
+	err := r.unpackBuilder()
+	r.unpacking.Unlock()
+	if err != nil {
 		return err
 	}
 	cache := filepath.Join(r.cfg.Root, "builds")

@@ -83,8 +83,6 @@ func (r *Runtime) unpackBuilder() error {
 	if i < 0 {
 		return errNoBuilder
 	}
-	r.unpacking.Lock()
-	defer r.unpacking.Unlock()
 	return unpack(r.cfg.Bin, all[i:i+1], all)
 }
 
