@@ -109,11 +109,15 @@ vulncheck: ## look the dependencies up in Go's vulnerability database (needs int
 	$(GO) tool govulncheck ./...
 
 .PHONY: bench
-bench: bench-start bench-router bench-scheduler bench-scale ## run all benchmarks
+bench: bench-start bench-images bench-router bench-scheduler bench-scale ## run all benchmarks
 
 .PHONY: bench-start
 bench-start: build ## time from create to the first answer, beside ctr
 	$(GO) run ./internal/bench/start
+
+.PHONY: bench-images
+bench-images: build ## time to pull an image, beside ctr, on one cell and on three at once
+	$(GO) run ./internal/bench/images
 
 .PHONY: bench-scheduler
 bench-scheduler: ## placements beside Diego's, and on large clusters, on one core

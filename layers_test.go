@@ -32,6 +32,7 @@ func mayImport() map[string]string {
 		"internal/doctor":   "app",
 
 		"internal/bench/start":     "api app",
+		"internal/bench/images":    "api app",
 		"internal/bench/router":    "app router",
 		"internal/bench/scheduler": "app scheduler scheduler/simulate",
 		"internal/bench/scale":     "*",

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -28,7 +29,8 @@ type fetch struct {
 type progress struct {
 	path string // of the file that grows; empty: nothing has come yet
 	size int64  // of the whole; -1: not known
-	came int64  // bytes that are in the file
+	came int64  // bytes that have come
+	tail []byte // the last of them, which the library may not have written yet
 	lost bool   // another file has the rest: a second source went on
 	done bool
 	err  error // when done
@@ -121,12 +123,12 @@ func wait(ctx context.Context, f *fetch) error {
 }
 
 // send copies the file to w until all has come.
-func send(ctx context.Context, w io.Writer, file io.Reader, f *fetch) error {
+func send(ctx context.Context, w io.Writer, file io.ReaderAt, f *fetch) error {
 	buf := make([]byte, 128<<10)
 	for sent := int64(0); ; {
 		now, news := f.look()
 		for sent < now.came || now.done {
-			n, err := file.Read(buf)
+			n, err := file.ReadAt(buf, sent)
 			if n > 0 {
 				if _, err := w.Write(buf[:n]); err != nil {
 					return err
@@ -134,13 +136,19 @@ func send(ctx context.Context, w io.Writer, file io.Reader, f *fetch) error {
 				sent += int64(n)
 			}
 			if errors.Is(err, io.EOF) {
-				break // the last bytes may be in a buffer yet
+				if n, err = now.sendTail(w, sent); err != nil {
+					return err
+				}
+				sent += int64(n)
+				break
 			}
 			if err != nil {
 				return err
 			}
 		}
 		switch {
+		case now.size >= 0 && sent == now.size: // that it is kept is not for the client to wait for
+			return nil
 		case now.lost:
 			return io.ErrUnexpectedEOF
 		case now.done:
@@ -152,6 +160,15 @@ func send(ctx context.Context, w io.Writer, file io.Reader, f *fetch) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// sendTail sends what has come and is not in the file yet, behind what was sent.
+func (p *progress) sendTail(w io.Writer, sent int64) (int, error) {
+	from := p.came - int64(len(p.tail))
+	if sent < from || sent >= p.came {
+		return 0, nil
+	}
+	return w.Write(p.tail[sent-from:])
 }
 
 // fetchBlob brings a blob here, and tells f of it on the way.
@@ -196,10 +213,19 @@ func (r *Registry) uploadPath(repo, id string) string {
 // nobody would be told how far it is.
 type onlyReader struct{ io.Reader }
 
+// tailBytes is more than the library's buffer has.
+const tailBytes = 8 << 10
+
 // A teller counts what has come.
 type teller struct{ f *fetch }
 
 func (t teller) Write(p []byte) (int, error) {
-	t.f.change(func() { t.f.came += int64(len(p)) })
+	tail := p
+	if len(p) < tailBytes {
+		now, _ := t.f.look()
+		tail = slices.Concat(now.tail, p)
+	}
+	tail = slices.Clone(tail[max(0, len(tail)-tailBytes):])
+	t.f.change(func() { t.f.came, t.f.tail = t.f.came+int64(len(p)), tail })
 	return len(p), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 
 	"lattice/app"
 	"lattice/cells"
@@ -80,6 +82,10 @@ func (r *Runtime) nameOf(ref string) (name string, open func() (io.ReadCloser, e
 	return named.String(), nil, nil
 }
 
+// downloads is how many layers come at the same time: few, so that the first can
+// be unpacked while others still come.
+const downloads = 3
+
 func (r *Runtime) pull(ctx context.Context, name string, p *progress) (*image, error) {
 	if strings.Contains(name, "@") {
 		if i, err := r.present(ctx, name); err == nil {
@@ -88,6 +94,8 @@ func (r *Runtime) pull(ctx context.Context, name string, p *progress) (*image, e
 	}
 	img, err := r.client.Pull(ctx, name,
 		client.WithPullUnpack,
+		client.WithMaxConcurrentDownloads(downloads),
+		client.WithUnpackOpts([]client.UnpackOpt{client.WithUnpackLimiter(semaphore.NewWeighted(int64(runtime.NumCPU())))}),
 		client.WithPullSnapshotter(r.snapshotter),
 		client.WithResolver(countingResolver{r.resolver(), p}),
 		client.WithImageHandlerWrapper(p.expect(r.client.ContentStore())),
