@@ -91,13 +91,20 @@ func (r *Runtime) unpackBuilder() error {
 func unpack(bin string, wanted, all []program) error {
 	missing := map[string]bool{}
 	for _, p := range wanted {
-		if b, err := os.ReadFile(filepath.Join(bin, p.name)); err != nil || sumOf(b) != p.sum {
+		if sum, err := sumOf(filepath.Join(bin, p.name)); err != nil || sum != p.sum {
 			missing[p.name] = true
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
+	err := extract(bin, missing, all)
+	debug.FreeOSMemory() // the decoder held all that it had unpacked
+	return err
+}
+
+// extract writes the missing ones.
+func extract(bin string, missing map[string]bool, all []program) error {
 	packed, err := assets.Open("bundle/out/programs.zst")
 	if err != nil {
 		return fmt.Errorf("open the bundled programs: %w", err)
@@ -107,7 +114,6 @@ func unpack(bin string, wanted, all []program) error {
 	if err != nil {
 		return fmt.Errorf("open the bundled programs: %w", err)
 	}
-	defer debug.FreeOSMemory() // the decoder holds all that it has unpacked
 	defer d.Close()
 	for _, p := range all {
 		content := io.LimitReader(d, p.size)
@@ -145,9 +151,15 @@ func write(path string, p program, content io.Reader) error {
 	return os.Rename(f.Name(), path)
 }
 
-func sumOf(b []byte) string {
-	s := sha256.Sum256(b)
-	return hex.EncodeToString(s[:])
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // removeUnused removes the versions in dir other than keep of which no program
