@@ -145,7 +145,7 @@ func TestUpdateFlags(t *testing.T) {
 
 // Whatever a user can ask for shows up when it differs.
 func TestDifferencesMissNothing(t *testing.T) {
-	unasked := map[string]bool{"Name": true, "Env": true, "Digest": true, "Revision": true, "Stopped": true, "Rollout": true, "CreatedAt": true}
+	unasked := map[string]bool{"Name": true, "Env": true, "Digest": true, "Revision": true, "Stopped": true, "Held": true, "Rollout": true, "CreatedAt": true}
 	kind := reflect.TypeFor[app.App]()
 	for i := range kind.NumField() {
 		if unasked[kind.Field(i).Name] {
