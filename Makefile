@@ -58,7 +58,7 @@ docs: ## write the reference of the commands to docs/reference
 
 # What the tests need from Debian: a registry, nft to look at rules, a browser,
 # OpenSSH, and an image with a shell.
-TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client openssh-client busybox-static redis-server redis-tools
+TEST_PACKAGES := docker-registry nftables iproute2 curl chromium nghttp2-client openssh-client busybox-static redis-server redis-tools skopeo
 
 # The same for the Vagrantfile, and for machines with systemd as init, whose
 # files are made once.

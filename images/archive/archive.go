@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -265,6 +266,9 @@ func (i *Image) Push(ctx context.Context, to To) (digest string, err error) {
 		err = remote.WriteIndex(ref, i.index, opts...)
 	} else {
 		err = remote.Write(ref, i.image, opts...)
+	}
+	if err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error()) { // it is told as text only
+		return "", fmt.Errorf("push %s: no space is left on the brain's disk; 'ltc images prune' frees what nobody uses: %w", to.Repo, app.ErrFull)
 	}
 	if err != nil {
 		return "", fmt.Errorf("push %s: %w", to.Repo, err)

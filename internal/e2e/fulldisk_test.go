@@ -224,6 +224,9 @@ func TestFullDiskAtTheBrain(t *testing.T) {
 	if code, _, errs := brain.lattice("create", "other", "lattice/hello", "-e", "A="+strings.Repeat("x", 100_000)); code == 0 || !strings.Contains(errs, "disk of the brain is full") {
 		t.Errorf("ltc create: exit code %d\n%s", code, errs)
 	}
+	if code, _, errs := brain.lattice("push", "../node/bundle/hello.tar", "full:1"); code == 0 || !strings.Contains(errs, "no space is left on the brain's disk") {
+		t.Errorf("ltc push: exit code %d\n%s", code, errs)
+	}
 	out := brain.ltc("list")
 	if strings.Contains(out, "other") || strings.Contains(out, "new99") {
 		t.Errorf("what was refused is there:\n%s", out)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -343,6 +344,34 @@ func TestTheCacheOutlivesTheRegistry(t *testing.T) {
 	}
 }
 
+// skopeo pushes as Docker does, with the token as password and with a wrong one,
+// and pulls what it has pushed.
+func (h *host) skopeo(file string) {
+	h.t.Helper()
+	copyAs := func(token, to string) ([]byte, error) {
+		auth := filepath.Join(h.dir, "auth.json")
+		text := fmt.Sprintf(`{"auths":{"%s:7443":{"auth":%q}}}`, h.addr, base64.StdEncoding.EncodeToString([]byte("me:"+token)))
+		if err := os.WriteFile(auth, []byte(text), 0o600); err != nil {
+			h.t.Fatal(err)
+		}
+		return h.command("skopeo", "copy", "--insecure-policy", "--authfile", auth, "--dest-tls-verify=false", "docker-archive:"+file, to).CombinedOutput()
+	}
+	to := "docker://" + h.addr + ":7443/team/skopeo:1"
+	if out, err := copyAs("wrong", to); err == nil {
+		h.t.Errorf("skopeo pushes with a wrong token: %s", out)
+	}
+	token := h.token()
+	if out, err := copyAs(token, to); err != nil {
+		h.t.Fatalf("skopeo copy (a Debian package): %v\n%s", err, out)
+	}
+	if out, err := copyAs(token, "docker://"+h.addr+":7443/registry.lan/web:1"); err == nil {
+		h.t.Errorf("skopeo pushes among the images of another registry: %s", out)
+	}
+	h.ltc("create", "skopeo", "cluster/team/skopeo:1", "-m", "64")
+	h.mustGet("skopeo."+domain, "/")
+	h.ltc("remove", "skopeo")
+}
+
 // below returns what the cell's containerd has there.
 func (h *host) below(pattern string) []string {
 	h.t.Helper()
@@ -408,6 +437,7 @@ func TestPushAFile(t *testing.T) {
 	if code, _, errs := h.lattice("push", "/etc/passwd", "x"); code != 12 || !strings.Contains(errs, "can't be read as an image") {
 		t.Errorf("push of no image: exit code %d\n%s", code, errs)
 	}
+	h.skopeo(file)
 	code, _, err := h.get("127.0.0.1:7443", "/v2/")
 	if err == nil && code == 200 {
 		t.Error("the registry lets anybody in")
