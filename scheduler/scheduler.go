@@ -148,7 +148,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return nil
 		case <-s.poke:
 		case <-moved:
-		case <-s.due(least):
+		case <-s.due(start, least):
 		case <-tick.C:
 		}
 	}
@@ -168,16 +168,17 @@ func rest(ctx context.Context, took time.Duration) {
 
 // due fires when time alone changes the facts: when cells that were never met
 // have used up their grace, a retired instance may have become idle, or it is time
-// for a task; least is the shortest wait for that.
-func (s *Scheduler) due(least time.Duration) <-chan time.Time {
+// for a task; least is the shortest wait for that. start is when the last round
+// began.
+func (s *Scheduler) due(start time.Time, least time.Duration) <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.retired) > 0 {
 		return time.After(lookAgain)
 	}
 	var wait time.Duration // 0: for ever
-	if left := s.cfg.Grace - time.Since(s.started); left > 0 {
-		wait = left
+	if graceEnds := s.started.Add(s.cfg.Grace); start.Before(graceEnds) {
+		wait = max(time.Until(graceEnds), time.Millisecond)
 	}
 	if now := time.Now(); !s.taskDue(now).IsZero() {
 		left := max(s.taskDue(now).Sub(now), least)

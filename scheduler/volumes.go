@@ -34,6 +34,7 @@ func (s *Scheduler) adoptVolumes(c app.Change) {
 		s.announceWork(v.Cell)
 		s.volumes[v.ID] = v
 		s.book.volumes = true
+		s.book.heard = s.book.heard || v.Removing // the cell may not have it: then it has nothing new to tell
 	}
 }
 
