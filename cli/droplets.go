@@ -84,6 +84,7 @@ func newListDroplets(st *streams) *cobra.Command {
 		Use:     "list-droplets",
 		Aliases: []string{"lsd"},
 		Short:   "List images that were built or pushed here, the newest first",
+		Example: st.name + " list-droplets\n" + st.name + " list-droplets --output json",
 		Args:    args(0, 0, ""),
 	}
 	out := formatFlag(cmd)
@@ -165,6 +166,7 @@ func newRemoveDroplet(st *streams) *cobra.Command {
 		Use:     "remove-droplet DROPLET",
 		Aliases: []string{"rd"},
 		Short:   "Delete a built image that no app needs, with all its tags",
+		Example: st.name + " remove-droplet web",
 		Args:    args(1, 1, "DROPLET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, b, err := droplets(cmd)
@@ -199,6 +201,7 @@ func newExportDroplet(st *streams) *cobra.Command {
 		Aliases: []string{"ed"},
 		Short:   "Write a built image to a file, as 'docker save' does",
 		Long:    "Write the image cluster/DROPLET to the file DROPLET.tar in this folder, as 'docker save' does.",
+		Example: st.name + " export-droplet web",
 		Args:    args(1, 1, "DROPLET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t, err := currentTarget()
@@ -229,6 +232,7 @@ func newImportDroplet(st *streams) *cobra.Command {
 		Use:     "import-droplet DROPLET FILE",
 		Aliases: []string{"id"},
 		Short:   "Bring an image that is a file into the cluster's registry, as 'push' does",
+		Example: st.name + " import-droplet web web.tar",
 		Args:    args(2, 2, "DROPLET and FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := st.push(cmd.Context(), args[1], args[0], ""); err != nil {
