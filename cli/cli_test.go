@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,6 +198,32 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 	if g := strings.Join(got, "|"); g != want {
 		t.Errorf("got %q, want %q", g, want)
+	}
+}
+
+// What came up before the first status is told, though it runs by then.
+func TestWhatWasQuickIsTold(t *testing.T) {
+	b := point(t)
+	running := func(n int) app.Status {
+		s := app.Status{App: app.App{Name: "web", Instances: n}}
+		for i := range n {
+			s.Instances = append(s.Instances, app.Instance{ID: fmt.Sprint("p", i), Index: i, State: app.Running, Cell: "c1"})
+		}
+		return s
+	}
+	now := running(2)
+	b.apps["web"] = &now
+	client, err := connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := newConsole()
+	w := waiter{st: &streams{err: newScreen(told)}, brain: client, app: "web", timeout: 20 * time.Second, before: running(1)}
+	if _, err := w.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := told.String(), "web/1 RUNNING on c1\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"lattice/app"
 )
 
 func newScale(st *streams) *cobra.Command {
@@ -39,6 +41,12 @@ func newScale(st *streams) *cobra.Command {
 			}
 			return st.rehearsed(*out, r)
 		}
+		var before app.Status
+		if !w.noWait {
+			if before, err = b.App(cmd.Context(), args[0]); err != nil {
+				return fmt.Errorf("scale %s: %w", args[0], err)
+			}
+		}
 		a, err := b.Scale(cmd.Context(), args[0], n)
 		if err != nil {
 			return fmt.Errorf("scale %s: %w", args[0], err)
@@ -47,7 +55,7 @@ func newScale(st *streams) *cobra.Command {
 		if w.noWait {
 			return nil
 		}
-		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout}
+		wait := waiter{st: st, brain: b, app: a.Name, timeout: w.timeout, before: before}
 		s, err := wait.run(cmd.Context())
 		if err != nil {
 			return err

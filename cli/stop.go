@@ -59,6 +59,7 @@ func (c stopStart) run(ctx context.Context, verb, name string, stop bool) error 
 		c.st.note("Stopping %s", name)
 		w.goal = &halt{}
 	} else {
+		w.before = app.Status{App: a} // of a stopped app nothing runs
 		c.st.note("Starting %s: %s", name, instancesText(a.Instances))
 	}
 	if c.wait.noWait {

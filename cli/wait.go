@@ -24,8 +24,9 @@ type waiter struct {
 	brain   brain
 	app     string
 	timeout time.Duration
-	since   time.Time // of an app that is new: when it was made; what happened before is of a namesake
-	goal    goal      // what to wait for; nil: that all that is asked for runs, and nothing else
+	since   time.Time  // of an app that is new: when it was made; what happened before is of a namesake
+	before  app.Status // as it was before the command, so that nothing since is overlooked; zero: not known
+	goal    goal       // what to wait for; nil: that all that is asked for runs, and nothing else
 }
 
 // A goal is what a waiter waits for.
@@ -56,6 +57,9 @@ func (w *waiter) run(ctx context.Context) (app.Status, error) {
 	warn := func(format string, args ...any) { send(during, warnings, fmt.Sprintf(format, args...)) }
 	p := newProgress(w.st.notes())
 	p.fresh = !w.since.IsZero()
+	if w.before.App.Name != "" {
+		p.status(w.before)
+	}
 	var streams sync.WaitGroup
 	streams.Go(func() { ended <- w.watch(during, statuses, warn) })
 	streams.Go(func() { w.tail(during, lines, warn) })
