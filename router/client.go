@@ -61,6 +61,22 @@ func (c *client) meet(who net.Addr) {
 
 // serve answers requests until the connection ends.
 func (c *client) serve() {
+	c.guarded(func() {
+		c.buf = make([]byte, 0, smallBuffer)
+		if c.open() {
+			c.requests()
+		}
+	})
+}
+
+func (c *client) requests() {
+	for c.head() && c.exchange() {
+		c.next()
+	}
+}
+
+// guarded calls serve and closes the connection, whatever happens.
+func (c *client) guarded(serve func()) {
 	defer func() {
 		if !c.handed {
 			c.conn.Close()
@@ -72,13 +88,7 @@ func (c *client) serve() {
 			c.r.log.Error("request failed for a fault of the router", "reason", p, "stack", string(debug.Stack()))
 		}
 	}()
-	c.buf = make([]byte, 0, smallBuffer)
-	if !c.open() {
-		return
-	}
-	for c.head() && c.exchange() {
-		c.next()
-	}
+	serve()
 }
 
 // head reads the head of a request. It reports false when there is none, or

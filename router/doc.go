@@ -11,15 +11,18 @@
 //     and how often (guard.go), which instance is chosen (balance.go), what is
 //     changed in headers, how long things may take. A route without options has
 //     none. It asks both data paths the same few things, as a caller.
-//   - Two data paths. The fast one is for HTTP/1: a goroutine a connection
-//     (client.go), heads read and written as bytes (package wire, request.go,
-//     answer.go), connections to instances kept in links (link.go), and no
-//     timers: one watch looks after all connections (watch.go). The other is
-//     net/http's server, httputil.ReverseProxy and one http.Transport an
-//     instance and protocol (proxy.go, retry.go, library.go). It has what the
-//     first does not speak: HTTP/2, on either side, and whoever uses the Router
-//     as an http.Handler. What comes before the first request, the PROXY
-//     protocol and TLS, is in open.go.
+//   - Two data paths. Our own is for HTTP/1: heads read and written as bytes
+//     (package wire, request.go, answer.go) and no timers: one watch looks after
+//     all connections. A connection without TLS begins as a guest of a loop
+//     (loop.go, guest.go, guestlink.go), a thread that serves many of them
+//     without waiting for any. A request that is not common, because it needs an
+//     option of its route, a large body, a second try or an upgrade, moves its
+//     connection to a goroutine (handover.go, client.go, link.go, watch.go),
+//     where it stays. The other path is net/http's server, httputil.ReverseProxy
+//     and one http.Transport an instance and protocol (proxy.go, retry.go,
+//     library.go). It has what the first does not speak: HTTP/2, on either side,
+//     and whoever uses the Router as an http.Handler. What comes before the first
+//     request, the PROXY protocol and TLS, is in open.go.
 //
 // The router never waits for an app to become healthy and probes nothing: it
 // learns of instances from the tables it is given, and of dead ones from

@@ -29,3 +29,9 @@ func (r *Router) Upstreams() int {
 	defer r.mu.Unlock()
 	return len(r.upstreams)
 }
+
+// WithoutLoops gives each connection a goroutine from the beginning.
+func (r *Router) WithoutLoops() *Router {
+	r.noLoops = true
+	return r
+}

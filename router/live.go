@@ -23,6 +23,7 @@ type upstream struct {
 	born    time.Duration // Router.born
 	refs    int           // of routes in the current table; guarded by Router.mu
 
+	gone      atomic.Bool // no table has it: connections are not kept
 	inFlight  atomic.Int64
 	failures  atomic.Int64 // to connect, one after the other
 	failedAt  atomic.Int64 // time.Duration since Router.born, of the last of them
@@ -158,6 +159,7 @@ func (u *upstream) closeIdle() {
 // leave closes the connections that no request uses, and those that one uses
 // now as soon as it has ended.
 func (u *upstream) leave() {
+	u.gone.Store(true)
 	u.closeIdle()
 	u.links.close(true)
 }

@@ -9,24 +9,47 @@ import (
 	"lattice/router"
 )
 
-// libraryPath makes serve use net/http for every connection. Tests of this
-// package don't run in parallel.
-var libraryPath bool
+// Ways of a request through the router.
+type way int
 
-// serve serves ln by the path that is tested at the moment.
+const (
+	byLoop      way = iota // as all requests begin
+	byGoroutine            // as those go on that are not common
+	byLibrary              // HTTP/2 and what goes to it
+)
+
+// tested is the way that serve takes at the moment. Tests of this package don't run
+// in parallel.
+var tested way
+
+// serve serves ln by the way that is tested at the moment.
 func serve(ctx context.Context, r *router.Router, ln net.Listener, drain time.Duration) error {
-	if libraryPath {
+	switch tested {
+	case byGoroutine:
+		r.WithoutLoops()
+	case byLibrary:
 		return r.ServeLibrary(ctx, ln, drain)
 	}
 	return r.Serve(ctx, ln, drain)
 }
 
-// TestLibraryPath runs the tests of the data path once more: what a request
-// goes through must not show, but for the strictness of the fast path.
-func TestLibraryPath(t *testing.T) {
-	libraryPath = true
-	defer func() { libraryPath = false }()
-	for name, test := range map[string]func(*testing.T){
+// TestOtherWays runs the tests of the data path once more: which way a request
+// goes must not show, but for the strictness of our own parser.
+func TestOtherWays(t *testing.T) {
+	defer func() { tested = byLoop }()
+	for name, w := range map[string]way{"Goroutine": byGoroutine, "Library": byLibrary} {
+		tested = w
+		t.Run(name, func(t *testing.T) {
+			for name, test := range testsOfAllWays() {
+				t.Run(name, test)
+			}
+		})
+	}
+}
+
+func testsOfAllWays() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"Conversations":                TestConversations,
 		"HeadersToTheApp":              TestHeadersToTheApp,
 		"RequestLineIsPassedOnAsItIs":  TestRequestLineIsPassedOnAsItIs,
 		"AnswersArePassedOnAsTheyAre":  TestAnswersArePassedOnAsTheyAre,
@@ -52,7 +75,5 @@ func TestLibraryPath(t *testing.T) {
 		"SwapUnderLoad":                TestSwapUnderLoad,
 		"EveryRequestIsTold":           TestEveryRequestIsTold,
 		"ServeLetsRequestsEnd":         TestServeLetsRequestsEnd,
-	} {
-		t.Run(name, test)
 	}
 }

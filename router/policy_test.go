@@ -40,12 +40,12 @@ func withOptions(t testing.TB, options string, addrs ...string) *router.Table {
 	return router.Build([]app.Status{s}, "lab", nil)
 }
 
-// bothPaths runs a test on each data path.
+// bothPaths runs a test with our own data path and with the library's.
 func bothPaths(t *testing.T, test func(*testing.T)) {
-	for _, library := range []bool{false, true} {
-		t.Run(fmt.Sprintf("library=%v", library), func(t *testing.T) {
-			libraryPath = library
-			defer func() { libraryPath = false }()
+	for name, w := range map[string]way{"loop": byLoop, "library": byLibrary} {
+		t.Run(name, func(t *testing.T) {
+			tested = w
+			defer func() { tested = byLoop }()
 			test(t)
 		})
 	}

@@ -83,8 +83,10 @@ type Router struct {
 	traffic   map[string]*traffic // by app
 	leaving   map[*upstream]bool  // out of the table, with requests still open
 
-	idleMu sync.Mutex // guards idle
-	idle   []*links   // that may have idle connections
+	idleMu  sync.Mutex // guards what follows
+	idle    []*links   // that may have idle connections
+	loops   []*loop    // of all servers
+	noLoops bool       // each connection has a goroutine; for tests
 }
 
 // New returns a Router that answers 404 until the first Swap.
@@ -123,9 +125,37 @@ func (r *Router) Swap(t *Table) {
 	r.table.Store(t)
 	r.see(gone)
 	r.mu.Unlock()
+	r.leave(gone)
+}
+
+// leave closes the connections to upstreams that are in the table no more.
+func (r *Router) leave(gone []*upstream) {
+	if len(gone) == 0 {
+		return
+	}
 	for _, up := range gone {
 		up.leave()
 	}
+	r.idleMu.Lock()
+	defer r.idleMu.Unlock()
+	for _, l := range r.loops {
+		l.post(func() {
+			for _, up := range gone {
+				l.closeIdle(up)
+			}
+		})
+	}
+}
+
+// haveLoops notes loops that begin or end.
+func (r *Router) haveLoops(all []*loop, begin bool) {
+	r.idleMu.Lock()
+	defer r.idleMu.Unlock()
+	if begin {
+		r.loops = append(r.loops, all...)
+		return
+	}
+	r.loops = slices.DeleteFunc(r.loops, func(l *loop) bool { return slices.Contains(all, l) })
 }
 
 // Routes reports whether the table has this very host; a wildcard doesn't count.

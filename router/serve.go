@@ -1,11 +1,14 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +39,9 @@ func (r *Router) ServeTLS(ctx context.Context, ln net.Listener, cfg *tls.Config,
 	s := newServer(r, base, cfg)
 	var work sync.WaitGroup
 	work.Go(func() { s.watch(base) })
+	if err := s.startLoops(); err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.accept(ln) }()
 	var err error
@@ -69,9 +75,12 @@ type server struct {
 	draining atomic.Bool
 	lib      library
 	running  sync.WaitGroup
+	loops    []*loop
+	looping  sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	clients map[*client]struct{}
+	guests  int // clients that loops have
 	tunnels int
 	quiet   chan struct{} // closed when drained; nil: nobody waits
 }
@@ -112,16 +121,73 @@ func (s *server) accept(ln net.Listener) error {
 
 // take serves one connection.
 func (s *server) take(conn net.Conn) {
-	c := newClient(s, conn)
+	s.r.count.clients.Add(1)
 	s.mu.Lock()
+	s.guests++
+	s.mu.Unlock()
+	if tcp, ok := conn.(*net.TCPConn); ok && len(s.loops) > 0 && s.invite(tcp) {
+		return
+	}
+	c := newClient(s, conn)
+	s.adopt(c, c.serve)
+}
+
+// invite makes the client a guest of the loop that has the fewest. It reports
+// false when there is none any more.
+func (s *server) invite(conn *net.TCPConn) bool {
+	l := slices.MinFunc(s.loops, func(a, b *loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
+	l.load.Add(1)
+	who := conn.RemoteAddr()
+	return l.post(func() { l.enter(conn, who) })
+}
+
+// adopt serves in a goroutine a client that was counted as a guest so far.
+func (s *server) adopt(c *client, serve func()) {
+	s.mu.Lock()
+	s.guests--
 	s.clients[c] = struct{}{}
 	s.mu.Unlock()
-	s.r.count.clients.Add(1)
 	s.running.Go(func() {
 		defer s.r.count.clients.Add(-1)
 		defer s.forget(c)
-		c.serve()
+		serve()
 	})
+}
+
+// guestLeft notes that a guest has ended.
+func (s *server) guestLeft() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guests--
+	s.settle()
+}
+
+// startLoops starts loops if the server's clients can be their guests: without
+// TLS, and without anything before the first request.
+func (s *server) startLoops() error {
+	if s.tls != nil || s.r.proxied || s.r.noLoops {
+		return nil
+	}
+	for range runtime.GOMAXPROCS(0) {
+		l, err := newLoop(s)
+		if err != nil {
+			s.endLoops()
+			return fmt.Errorf("serve http: %w", err)
+		}
+		s.loops = append(s.loops, l)
+		s.looping.Go(l.run)
+	}
+	s.r.haveLoops(s.loops, true)
+	return nil
+}
+
+// endLoops ends all guests and waits until it is done.
+func (s *server) endLoops() {
+	s.r.haveLoops(s.loops, false)
+	for _, l := range s.loops {
+		l.post(func() { l.over = true })
+	}
+	s.looping.Wait()
 }
 
 func (s *server) forget(c *client) {
@@ -148,7 +214,7 @@ func (s *server) tunnelling(c *client) bool {
 
 // settle says so when nothing is left but tunnels. mu must be held.
 func (s *server) settle() {
-	if s.quiet != nil && len(s.clients) == s.tunnels {
+	if s.quiet != nil && len(s.clients)+s.guests == s.tunnels {
 		close(s.quiet)
 		s.quiet = nil
 	}
@@ -175,6 +241,9 @@ func (s *server) drain(limit time.Duration) (late bool) {
 	for _, c := range s.all(nil) {
 		c.dismiss()
 	}
+	for _, l := range s.loops {
+		l.post(l.drain)
+	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(s.base), limit)
 	defer stop()
 	library := s.lib.drain(ctx)
@@ -188,6 +257,7 @@ func (s *server) drain(limit time.Duration) (late bool) {
 
 // cutAll closes everything and waits until it has ended.
 func (s *server) cutAll() {
+	s.endLoops()
 	for _, c := range s.all(nil) {
 		c.sever()
 	}

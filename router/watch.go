@@ -25,6 +25,7 @@ type phase uint8
 const (
 	reading    phase = iota // a request's head
 	waiting                 // for the next request
+	dialling                // for a request; in a loop only
 	exchanging              // a request is with an instance
 	answering               // the same, and the answer has begun
 	tunnelling
