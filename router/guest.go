@@ -77,7 +77,7 @@ func (l *loop) request(g *guest) (more bool) {
 	if err := g.req.ParseRequest(g.buf, g.seen); err == wire.ErrMore && len(g.buf) < cap(g.buf) {
 		g.seen = len(g.buf)
 		if g.phase == waiting {
-			g.phase, g.since = reading, l.r.now()
+			g.phase, g.since = reading, l.now
 		}
 		return true
 	} else if err != nil {
@@ -85,15 +85,14 @@ func (l *loop) request(g *guest) (more bool) {
 		return false
 	}
 	g.used = g.req.Len
-	now := l.r.now()
-	g.x = exchange{r: l.r, arrived: now}
+	g.x = exchange{r: l.r, arrived: l.now}
 	g.body, g.sent, g.id = body{}, 0, g.id[:0]
 	if !g.common() || g.aim() != nil || g.x.policy != nil || g.body.expected || g.foreign() || g.x.begin() != nil {
 		l.handOver(g, handover{})
 		return false
 	}
 	l.r.count.requests.Add(1)
-	g.since = now
+	g.since = l.now
 	l.connect(g)
 	return false
 }
@@ -146,7 +145,7 @@ func (l *loop) ask(g *guest) {
 func (l *loop) next(g *guest) {
 	g.buf = append(g.buf[:0], g.buf[g.used:]...)
 	g.used, g.seen = 0, 0
-	g.phase, g.since = waiting, l.r.now()
+	g.phase, g.since = waiting, l.now
 	if l.s.draining.Load() {
 		g.leaveBy = g.since + lastCall
 	}
@@ -197,13 +196,14 @@ func (l *loop) settle(g *guest) {
 	g.record()
 }
 
-// check ends what takes too long or has nobody to wait for it, as client.check does.
-func (l *loop) check(g *guest, now time.Duration) {
+// checkGuest ends what takes too long or has nobody to wait for it, as client.check
+// does.
+func (l *loop) checkGuest(g *guest) {
 	defer l.caught(g)
-	took := now - g.since
+	took := l.now - g.since
 	switch g.phase {
 	case reading, waiting:
-		if g.phase == reading && took > headerWait || took > idleTimeout || g.leaveBy > 0 && now > g.leaveBy {
+		if g.phase == reading && took > headerWait || took > idleTimeout || g.leaveBy > 0 && l.now > g.leaveBy {
 			l.bye(g)
 		}
 	case dialling:

@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	loopBuffer = 64 << 10 // of an answer that are read at once, in bytes
-	loopEvents = 128      // taken at once
-	drainEvery = 50 * time.Millisecond
+	loopEvents = 128       // taken at once
+	pipeSize   = 256 << 10 // how much is moved at once without copying, in bytes
 )
 
 // A loop serves many clients on a thread of its own, without a goroutine for
@@ -31,6 +30,7 @@ type loop struct {
 	r     *Router
 	epoll int
 	wake  int
+	pipe  [2]int       // through which bodies are moved; empty between two events
 	load  atomic.Int64 // guests
 
 	socks  []*sock // by descriptor
@@ -38,7 +38,7 @@ type loop struct {
 	idle   map[*upstream][]*sock // the one used last is at the end
 	serial uint32
 	later  []*sock       // instances of which more can be read
-	looked time.Duration // when all guests were last checked; Router.born
+	now    time.Duration // of the event at hand; Router.born
 	over   bool
 
 	w      work // for what a request needs for a moment
@@ -64,21 +64,34 @@ type sock struct {
 
 func newLoop(s *server) (*loop, error) {
 	l := &loop{s: s, r: s.r, guests: map[*guest]struct{}{}, idle: map[*upstream][]*sock{}}
-	l.w = work{out: make([]byte, 0, smallBuffer), in: make([]byte, loopBuffer)}
-	var err error
-	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	if l.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		unix.Close(l.epoll)
-		return nil, os.NewSyscallError("eventfd", err)
-	}
-	if err = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.wake)}); err != nil {
-		unix.Close(l.epoll)
-		unix.Close(l.wake)
-		return nil, os.NewSyscallError("epoll_ctl", err)
+	l.w = work{out: make([]byte, 0, smallBuffer), in: make([]byte, answerBuffer)}
+	if err := l.openFiles(); err != nil {
+		l.closeFiles()
+		return nil, err
 	}
 	return l, nil
+}
+
+func (l *loop) openFiles() (err error) {
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	if err = unix.Pipe2(l.pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	_, _ = unix.FcntlInt(uintptr(l.pipe[1]), unix.F_SETPIPE_SZ, pipeSize) // a small one does as well
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.wake)}))
+}
+
+func (l *loop) closeFiles() {
+	for _, fd := range []int{l.wake, l.epoll, l.pipe[0], l.pipe[1]} {
+		if fd > 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 // post has fn run on the loop's thread. It reports false when the loop has ended.
@@ -102,38 +115,25 @@ func (l *loop) run() {
 	defer l.close()
 	events := make([]unix.EpollEvent, loopEvents)
 	for !l.over {
-		n, _ := unix.EpollWait(l.epoll, events, l.pause()) // an error means a signal
+		wait := -1
+		if len(l.later) > 0 {
+			wait = 0
+		}
+		n, _ := unix.EpollWait(l.epoll, events, wait) // an error means a signal
 		for i := range max(n, 0) {
 			l.take(&events[i])
 		}
 		l.resume()
-		if now := l.r.now(); now-l.looked >= l.every() {
-			l.looked = now
-			for g := range l.guests {
-				l.check(g, now)
-			}
-			l.expire(now)
-		}
 	}
 }
 
-// every is how often guests and idle connections are looked at.
-func (l *loop) every() time.Duration {
-	if l.s.draining.Load() {
-		return drainEvery
+// check ends what takes too long, of guests and of connections that none uses.
+func (l *loop) check() {
+	l.now = l.r.now()
+	for g := range l.guests {
+		l.checkGuest(g)
 	}
-	return watchEvery
-}
-
-// pause is how long may be waited for events, in milliseconds; -1: for ever.
-func (l *loop) pause() int {
-	if len(l.later) > 0 {
-		return 0
-	}
-	if len(l.guests) == 0 && len(l.idle) == 0 {
-		return -1
-	}
-	return int(l.every().Milliseconds())
+	l.expire()
 }
 
 func (l *loop) take(e *unix.EpollEvent) {
@@ -159,6 +159,7 @@ func (l *loop) take(e *unix.EpollEvent) {
 func (l *loop) goOn(k *sock) {
 	g := k.guest
 	defer l.caught(g)
+	l.now = l.r.now()
 	switch {
 	case g == nil:
 		if k.readable { // nothing was asked, so that it is the end
@@ -303,6 +304,5 @@ func (l *loop) close() {
 	for up := range l.idle {
 		l.closeIdle(up)
 	}
-	unix.Close(l.wake)
-	unix.Close(l.epoll)
+	l.closeFiles()
 }

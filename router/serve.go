@@ -37,11 +37,11 @@ func (r *Router) ServeTLS(ctx context.Context, ln net.Listener, cfg *tls.Config,
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	s := newServer(r, base, cfg)
-	var work sync.WaitGroup
-	work.Go(func() { s.watch(base) })
 	if err := s.startLoops(); err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	var work sync.WaitGroup
+	work.Go(func() { s.watch(base) })
 	ended := make(chan error, 1)
 	go func() { ended <- s.accept(ln) }()
 	var err error
@@ -243,6 +243,7 @@ func (s *server) drain(limit time.Duration) (late bool) {
 	}
 	for _, l := range s.loops {
 		l.post(l.drain)
+		defer time.AfterFunc(lastCall+time.Millisecond, func() { l.post(l.check) }).Stop()
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(s.base), limit)
 	defer stop()

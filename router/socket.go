@@ -42,6 +42,19 @@ func send(fd int, p []byte) (int, syscall.Errno) {
 	}
 }
 
+// splice moves up to n bytes between a socket and a pipe.
+func splice(from, to, n int) (int, syscall.Errno) {
+	for {
+		k, _, errno := syscall.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		if errno == 0 {
+			return int(k), 0
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
+}
+
 // over reports whether the other side has closed the connection and nothing it
 // sent is left to be read.
 func over(fd int) bool {

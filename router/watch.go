@@ -191,6 +191,9 @@ func (s *server) watch(ctx context.Context) {
 			c.check(now)
 		}
 		clear(all)
+		for _, l := range s.loops {
+			l.post(l.check)
+		}
 		s.r.reap()
 	}
 }
