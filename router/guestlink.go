@@ -22,9 +22,10 @@ func (l *loop) idleLink(up *upstream) *sock {
 	return k
 }
 
-// keep puts a connection back.
+// keep puts a connection back, unless something comes that nobody asked for.
 func (l *loop) keep(k *sock) {
 	k.guest, k.idle = nil, l.now
+	k.readable = k.readable && (k.closed || !silent(k.fd))
 	if k.readable || k.up.gone.Load() || len(l.idle[k.up]) >= maxIdleLinks {
 		l.drop(k)
 		return

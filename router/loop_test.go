@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,6 +228,39 @@ func TestHalfClosedClient(t *testing.T) {
 	c.(*net.TCPConn).CloseWrite()
 	if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), "whole") {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// Connections to instances are used again, whatever the answers are like.
+func TestLinksAreUsedAgain(t *testing.T) {
+	var made atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(talkative))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			made.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	ln, _ := rawFront(t, hosting("web", addr(s)))
+	c := dial(t, ln)
+	in := bufio.NewReader(c)
+	for range 5 {
+		for _, size := range []int{0, 100, 16 << 10, 64 << 10, 500_000} {
+			for _, kind := range []string{"length", "chunks"} {
+				fmt.Fprintf(c, "GET /%d/%s HTTP/1.1\r\nHost: web.lab\r\n\r\n", size, kind)
+				res, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := io.Copy(io.Discard, res.Body); err != nil || n != int64(size) {
+					t.Fatalf("%d bytes of %d, %v", n, size, err)
+				}
+			}
+		}
+	}
+	if n := made.Load(); n != 1 {
+		t.Errorf("%d connections were made, want 1", n)
 	}
 }
 

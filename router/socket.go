@@ -58,9 +58,20 @@ func splice(from, to, n int) (int, syscall.Errno) {
 // over reports whether the other side has closed the connection and nothing it
 // sent is left to be read.
 func over(fd int) bool {
+	n, err := peek(fd)
+	return n == 0 && err == nil || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+}
+
+// silent reports whether there is nothing to be read, not even the end.
+func silent(fd int) bool {
+	_, err := peek(fd)
+	return err == syscall.EAGAIN
+}
+
+func peek(fd int) (int, error) {
 	var b [1]byte
 	n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	return n == 0 && err == nil || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+	return n, err
 }
 
 // connecting begins to connect to an address.
