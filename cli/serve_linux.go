@@ -137,7 +137,12 @@ func logger(c config.Common) *slog.Logger {
 }
 
 // ready points the client at the brain that has come up and says what to do next.
+// It says that the node is ready when whoever waits for that can go on at once.
 func (st *streams) ready(r node.Ready) {
+	var unset error
+	if r.API != "" && !r.Service {
+		unset = saveTarget(defaultTarget, target{URL: r.API, Token: r.Token, CA: r.CA, Domain: r.Domain})
+	}
 	fmt.Fprintf(st.out, "%s\n", st.out.paint(green, "lattice "+r.Roles+" is ready"))
 	if r.Service { // install has said the rest
 		if r.Note != "" {
@@ -145,10 +150,8 @@ func (st *streams) ready(r node.Ready) {
 		}
 		return
 	}
-	if r.API != "" {
-		if err := saveTarget(defaultTarget, target{URL: r.API, Token: r.Token, CA: r.CA, Domain: r.Domain}); err != nil {
-			st.warn("the client's target is not set: %v", err)
-		}
+	if unset != nil {
+		st.warn("the client's target is not set: %v", unset)
 	}
 	var t table
 	if r.API != "" {
