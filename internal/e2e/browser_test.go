@@ -160,14 +160,14 @@ func (b *browser) until(what, expression string) {
 		if eval[bool](b, "!!("+expression+")") {
 			return ""
 		}
-		return "the page: " + eval[string](b, "location.pathname + ': ' + document.body.innerText.slice(0, 1500)")
+		return "the page: " + eval[string](b, "location.pathname + ': ' + document.body?.innerText.slice(0, 1500)")
 	})
 }
 
 // see waits until the page's text has the words.
 func (b *browser) see(words string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("the page shows %q", words), "document.body.innerText.includes("+js(words)+")")
+	b.until(fmt.Sprintf("the page shows %q", words), "document.body?.innerText.includes("+js(words)+")")
 }
 
 // click clicks a button or link by its words.

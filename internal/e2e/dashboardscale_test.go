@@ -3,9 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +60,32 @@ func TestDashboardOfManyCells(t *testing.T) {
 		t.Errorf("the list of %d apps has %d rows in the page", manyApps, n)
 	}
 	b.mustHaveNoErrors()
+}
+
+// A module of the page that does not come, or comes too late, is asked for again;
+// a brain that stays away is told of.
+func TestDashboardThatCameInPart(t *testing.T) {
+	var broken atomic.Int32
+	all := crowd()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/assets/ui.js" && broken.Add(-1) >= 0 {
+			panic(http.ErrAbortHandler)
+		}
+		all.ServeHTTP(w, r)
+	}))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	b := newBrowser(t, srv.URL)
+	broken.Store(4) // Chromium itself asks twice
+	b.open("/apps")
+	b.see("app-000")
+	broken.Store(1000)
+	b.open("/apps")
+	b.see("A part of the dashboard does not come.")
+	broken.Store(0)
+	b.open("/apps")
+	b.see("app-000")
 }
 
 // crowd serves the dashboard with a made-up state.
