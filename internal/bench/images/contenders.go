@@ -24,6 +24,7 @@ type lattice struct {
 }
 
 func (*lattice) name() string { return "lattice" }
+func (l *lattice) cell() int  { return l.procs[1].Process.Pid }
 
 func (l *lattice) up() error {
 	brain := l.hosts["brain"]
@@ -155,6 +156,7 @@ type ctr struct {
 const containerdVersion = "v2.4.2" // the one in go.mod
 
 func (*ctr) name() string             { return "ctr" }
+func (c *ctr) cell() int              { return c.procs[0].Process.Pid }
 func (c *ctr) bin(name string) string { return filepath.Join(c.dir, "bin", name) }
 func (c *ctr) socket(h *host) string  { return filepath.Join(h.dir, "containerd.sock") }
 
