@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -44,8 +43,11 @@ func (l *loop) hear(g *guest) (more bool) {
 	case g.phase == answering:
 		l.broken(g)
 		return false
+	case errno != 0:
+		l.failed(g, errno)
+		return false
 	default:
-		l.failed(g, cmp.Or[error](errno, io.ErrUnexpectedEOF))
+		l.failed(g, io.ErrUnexpectedEOF)
 		return false
 	}
 	if n < len(room) {

@@ -1,11 +1,14 @@
 package router_test
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -389,4 +392,39 @@ func TestErrorPagesOfARoute(t *testing.T) {
 			}
 		}
 	})
+}
+
+// That an instance was late with one answer says nothing of the client's next
+// requests: their connections are used again.
+func TestLateOnce(t *testing.T) {
+	var made, asked atomic.Int32
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		if asked.Add(1) == 1 {
+			<-req.Context().Done()
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			made.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	ln, _ := rawFront(t, withOptions(t, "header-timeout=1s", addr(s)))
+	c := dial(t, ln)
+	in := bufio.NewReader(c)
+	for i, want := range []int{504, 200, 200, 200} {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: web.lab\r\n\r\n")
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		if res.StatusCode != want {
+			t.Errorf("answer %d: %d, want %d", i, res.StatusCode, want)
+		}
+	}
+	if n := made.Load(); n != 2 {
+		t.Errorf("%d connections were made, want 2", n)
+	}
 }

@@ -48,10 +48,12 @@ type watched struct {
 	moved  atomic.Int64  // time.Duration since Router.born, of the last byte; if there are limits
 }
 
-// enter notes that a new phase begins.
+// enter notes that a new phase begins. That an instance was late is forgotten with
+// its request.
 func (w *watched) enter(p phase, now time.Duration) {
 	w.mu.Lock()
 	w.phase, w.since = p, now
+	w.late = w.late && p != waiting
 	w.mu.Unlock()
 }
 
