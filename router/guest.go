@@ -31,9 +31,7 @@ type guest struct {
 func (l *loop) fromClient(g *guest) {
 	switch g.phase {
 	case waiting, reading:
-		if g.near.readable {
-			l.read(g)
-		}
+		l.read(g)
 	case answering:
 		if len(g.unsent) > 0 {
 			l.flush(g)
@@ -152,22 +150,15 @@ func (l *loop) next(g *guest) {
 	if len(g.buf) > 0 && !l.request(g) {
 		return
 	}
-	if g.near.readable {
-		l.read(g)
-	} else if len(g.buf) == 0 {
-		l.restore(g.buf)
-		g.buf = nil
-	}
+	l.read(g)
 }
 
 // bye closes the client's connection, between two requests.
 func (l *loop) bye(g *guest) {
 	l.drop(g.near)
 	delete(l.guests, g)
-	if g.buf != nil {
-		l.restore(g.buf)
-		g.buf = nil
-	}
+	l.restore(g.buf)
+	g.buf = nil
 	l.left()
 }
 

@@ -40,7 +40,9 @@ func (l *loop) handOver(g *guest, h handover) {
 	}
 	if h.begun && far == nil {
 		c.used = c.req.Len // a body is sent anew, if it may be
-		c.appendHead(nil)  // for the request's ID
+		if len(c.id) == 0 {
+			l.w.out = c.appendHead(l.w.out[:0])[:0] // for the request's ID
+		}
 	}
 	c.raw, c.conn = conn, conn
 	l.load.Add(-1)
@@ -81,13 +83,10 @@ func (c *client) resume(h handover, l *link) (again bool) {
 	defer c.r.works.put(w)
 	c.enter(exchanging, c.since)
 	err := h.err
-	switch {
-	case l != nil:
+	if l != nil {
 		l, err = c.goOn(w, h.in, l)
-	case err == nil:
-		l, err = c.reach(w)
 	}
-	if err != nil && l == nil && c.again(err) {
+	if l == nil && (err == nil || c.again(err)) {
 		l, err = c.reach(w)
 	}
 	if err != nil {

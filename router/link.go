@@ -162,11 +162,7 @@ func ended(conn syscall.Conn) bool {
 	if err != nil {
 		return true
 	}
-	over := false
-	err = raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		over = n == 0 && err == nil || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
-	})
-	return over || err != nil
+	gone := false
+	err = raw.Control(func(fd uintptr) { gone = over(int(fd)) })
+	return gone || err != nil
 }

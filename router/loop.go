@@ -19,9 +19,9 @@ const (
 
 // A loop serves many clients on a thread of its own, without a goroutine for
 // each: their common requests over HTTP/1.1 without TLS, which are most. A thread
-// that waits for all its sockets at once costs less than goroutines that are put
-// to sleep and woken four times a request, and it serves in the order of arrival,
-// so that none waits long. What is not common goes on in a goroutine of its own
+// that waits for all its sockets at once costs less than a goroutine that is put to
+// sleep and woken twice a request, and it serves in the order of arrival, so that
+// none waits long. What is not common goes on in a goroutine of its own
 // (handover.go), where all can be done.
 //
 // But for post, methods run on the loop's thread.

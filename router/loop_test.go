@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"lattice/app"
 	"lattice/router"
 )
 
@@ -286,5 +287,25 @@ func TestFaultEndsOneRequest(t *testing.T) {
 		if b.InFlight != 0 {
 			t.Errorf("%d requests are on their way for ever", b.InFlight)
 		}
+	}
+}
+
+// An instance whose address is a name is reached too, and one that can't be is
+// counted once.
+func TestAddressesMayBeNames(t *testing.T) {
+	byName := func(name, addr string) app.Status {
+		s := instances(name, addr)
+		s.Instances[0].Host = "localhost"
+		return s
+	}
+	s := backend(t, "app", nil)
+	front, r := rawFront(t, router.Build([]app.Status{byName("web", addr(s)), byName("dead", nobody(t))}, "lab", nil))
+	for host, want := range map[string]string{"web": "HTTP/1.1 200", "dead": "HTTP/1.1 502"} {
+		if got := say(t, front, "GET / HTTP/1.1\r\nHost: "+host+".lab\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q, want %s", host, got, want)
+		}
+	}
+	if n := r.Stats().Unreachable; n != 1 {
+		t.Errorf("%d failures to connect were counted, want 1", n)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sockets of a loop never block, so that the system calls on them need not be
-// told to Go's scheduler; that is half of what a request costs here.
+// Sockets of a loop never block, so that Go's scheduler need not be told of the
+// system calls on them.
 
 // recv reads what is there; 0 without an error is the end.
 func recv(fd int, p []byte) (int, syscall.Errno) {
