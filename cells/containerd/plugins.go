@@ -5,7 +5,6 @@ package containerd
 // started and costs no memory.
 import (
 	_ "github.com/containerd/containerd/v2/core/runtime/v2"                  // shims and tasks
-	_ "github.com/containerd/containerd/v2/plugins/content/local/plugin"     // blobs
 	_ "github.com/containerd/containerd/v2/plugins/diff/walking/plugin"      // unpacks layers
 	_ "github.com/containerd/containerd/v2/plugins/events"                   // inside the process
 	_ "github.com/containerd/containerd/v2/plugins/gc"                       // deletes what nothing refers to
