@@ -146,9 +146,9 @@ func (in *instance) start(ctx context.Context) error {
 		return err
 	}
 	in.agent.has(a.Pulled())
-	if in.snapshot().Pull != nil {
-		in.show(func(v *app.Instance) { v.Pull = nil })
-	}
+	in.mu.Lock()
+	in.view.Pull = nil // told with what comes next
+	in.mu.Unlock()
 	mounts, err := in.takeVolumes(ctx)
 	if err != nil {
 		return err

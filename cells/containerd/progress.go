@@ -34,21 +34,18 @@ func newProgress(report func(app.Pull)) *progress {
 	return &progress{report: report}
 }
 
+// add counts, and reports now and then, and when all has come: to unpack may take
+// long. Nothing is reported at the end, which the next state tells.
 func (p *progress) add(done, total int64) {
+	if done == 0 && total == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pull.Done += done
 	p.pull.Total += total
-	if now := time.Now(); now.Sub(p.last) >= progressEvery {
+	if now := time.Now(); now.Sub(p.last) >= progressEvery || p.pull.Done == p.pull.Total {
 		p.last = now
-		p.report(p.pull)
-	}
-}
-
-func (p *progress) finish() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.pull.Done = p.pull.Total; p.pull.Total > 0 {
 		p.report(p.pull)
 	}
 }

@@ -101,7 +101,6 @@ func (r *Runtime) pull(ctx context.Context, name string, p *progress) (*image, e
 		client.WithImageHandlerWrapper(p.expect(r.client.ContentStore())),
 	)
 	if err == nil {
-		p.finish()
 		return r.describe(ctx, img)
 	}
 	if ctx.Err() != nil {
