@@ -47,7 +47,7 @@ func mayImport() map[string]string {
 		"logs":               "app",
 		"events":             "app",
 		"web":                "",
-		"images":             "app",
+		"images":             "app internal/run",
 
 		"images/archive": "app",
 
@@ -66,7 +66,7 @@ func mayImport() map[string]string {
 		"cells/logfile":    "app",
 		"cells/logpipe":    "app cells/logfile",
 		"cells/session":    "app cells",
-		"cells/layers":     "app",
+		"cells/layers":     "app internal/run",
 		"cells/helper":     "app cells/source internal/tarball",
 		"cells/source":     "app internal/tarball",
 		"cells/builder":    "app cells/source",

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lattice/app"
+	"lattice/internal/run"
 )
 
 const (
@@ -65,7 +66,7 @@ func (g *Giver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer r.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-	if n, err := io.CopyBuffer(patient{w, http.NewResponseController(w)}, onlyReader{r}, make([]byte, 256<<10)); err != nil || n != size {
+	if n, err := io.CopyBuffer(patient{w, req, http.NewResponseController(w)}, onlyReader{r}, make([]byte, 128<<10)); err != nil || n != size {
 		panic(http.ErrAbortHandler) // cuts the connection, so that nobody takes it for whole
 	}
 }
@@ -76,12 +77,14 @@ type onlyReader struct{ io.Reader }
 // A patient writer gives each piece its time.
 type patient struct {
 	http.ResponseWriter
+	req *http.Request
 	ctl *http.ResponseController
 }
 
-func (p patient) Write(b []byte) (int, error) {
+func (p patient) Write(b []byte) (n int, err error) {
 	if err := p.ctl.SetWriteDeadline(time.Now().Add(sendTime)); err != nil {
 		return 0, err
 	}
-	return p.ResponseWriter.Write(b)
+	err = run.Gather(p.req, func() error { n, err = p.ResponseWriter.Write(b); return err })
+	return n, err
 }

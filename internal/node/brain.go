@@ -253,7 +253,7 @@ func (b *brain) serveAPI(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	srv.RegisterOnShutdown(endStreams)
-	return run.HTTP(tls.NewListener(b.apiLn, srv.TLSConfig), srv, drain)(ctx)
+	return run.HTTP(tls.NewListener(run.Gathering(b.apiLn, srv), srv.TLSConfig), srv, drain)(ctx)
 }
 
 // admit lets the cell of this process in, without a token.

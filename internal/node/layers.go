@@ -59,5 +59,5 @@ func (c *cell) giveLayers(ctx context.Context) error {
 		Handler: g, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(c.log.With("part", "layers").Handler(), slog.LevelDebug),
 	}
-	return run.HTTP(tls.NewListener(c.layersLn, g.TLSConfig()), srv, drain)(ctx)
+	return run.HTTP(tls.NewListener(run.Gathering(c.layersLn, srv), g.TLSConfig()), srv, drain)(ctx)
 }
