@@ -2,19 +2,16 @@ package images
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 
-	"github.com/distribution/distribution/v3"
 	"github.com/opencontainers/go-digest"
 
 	"lattice/app"
+	"lattice/internal/run"
 )
 
 // A fetch is a blob on its way here. All who ask for it are sent what has come so
@@ -29,11 +26,11 @@ type fetch struct {
 type progress struct {
 	path string // of the file that grows; empty: nothing has come yet
 	size int64  // of the whole; -1: not known
-	came int64  // bytes that have come
-	tail []byte // the last of them, which the library may not have written yet
+	came int64  // bytes that are in the file
+	all  bool   // they are all there is; whether they are what was asked for is seen when they are kept
 	lost bool   // another file has the rest: a second source went on
-	done bool
-	err  error // when done
+	done bool   // it is where it belongs, or failed
+	err  error  // when done
 }
 
 // change lets fn alter f and wakes who waits.
@@ -79,7 +76,7 @@ func (r *Registry) streamBlob(w http.ResponseWriter, req *http.Request, x ref, d
 	if now.size >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(now.size, 10))
 	}
-	if err := send(req.Context(), w, file, f); err != nil {
+	if err := send(w, req, file, f); err != nil {
 		panic(http.ErrAbortHandler) // cuts the connection, so that nobody takes it for whole
 	}
 	return true, nil
@@ -99,6 +96,9 @@ func (r *Registry) join(x ref, dgst string) *fetch {
 	r.running.Go(func() {
 		defer r.sweeping.RUnlock()
 		err := r.fetchBlob(r.base, x, dgst, f)
+		if now, _ := f.look(); err != nil && now.all { // nobody waits for it any more
+			r.cfg.Log.Warn("a layer that was passed on is not kept", "repository", x.stored(), "digest", dgst, "err", err)
+		}
 		r.mu.Lock()
 		delete(r.fetches, key)
 		r.mu.Unlock()
@@ -122,32 +122,24 @@ func wait(ctx context.Context, f *fetch) error {
 	}
 }
 
-// send copies the file to w until all has come.
-func send(ctx context.Context, w io.Writer, file io.ReaderAt, f *fetch) error {
+// send copies the file to w until all has come. That it is kept is not for the
+// client to wait for.
+func send(w io.Writer, req *http.Request, file io.ReaderAt, f *fetch) error {
 	buf := make([]byte, 128<<10)
 	for sent := int64(0); ; {
 		now, news := f.look()
-		for sent < now.came || now.done {
-			n, err := file.ReadAt(buf, sent)
-			if n > 0 {
-				if _, err := w.Write(buf[:n]); err != nil {
-					return err
-				}
-				sent += int64(n)
-			}
-			if errors.Is(err, io.EOF) {
-				if n, err = now.sendTail(w, sent); err != nil {
-					return err
-				}
-				sent += int64(n)
-				break
-			}
+		for sent < now.came {
+			n, err := file.ReadAt(buf[:min(int64(len(buf)), now.came-sent)], sent)
 			if err != nil {
 				return err
 			}
+			if err := run.Gather(req, func() error { _, err := w.Write(buf[:n]); return err }); err != nil {
+				return err
+			}
+			sent += int64(n)
 		}
 		switch {
-		case now.size >= 0 && sent == now.size: // that it is kept is not for the client to wait for
+		case now.all || now.size >= 0 && sent == now.size:
 			return nil
 		case now.lost:
 			return io.ErrUnexpectedEOF
@@ -156,76 +148,8 @@ func send(ctx context.Context, w io.Writer, file io.ReaderAt, f *fetch) error {
 		}
 		select {
 		case <-news:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-req.Context().Done():
+			return req.Context().Err()
 		}
 	}
-}
-
-// sendTail sends what has come and is not in the file yet, behind what was sent.
-func (p *progress) sendTail(w io.Writer, sent int64) (int, error) {
-	from := p.came - int64(len(p.tail))
-	if sent < from || sent >= p.came {
-		return 0, nil
-	}
-	return w.Write(p.tail[sent-from:])
-}
-
-// fetchBlob brings a blob here, and tells f of it on the way.
-func (r *Registry) fetchBlob(ctx context.Context, x ref, dgst string, f *fetch) error {
-	repo, err := r.repository(ctx, x.stored())
-	if err != nil {
-		return err
-	}
-	return r.from(ctx, x, app.Login{}, func(u *upstream) error {
-		b, err := u.blob(ctx, dgst)
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		to, err := repo.Blobs(ctx).Create(ctx)
-		if err != nil {
-			return err
-		}
-		f := f
-		if now, _ := f.look(); now.path != "" { // what was sent can't be taken back
-			f.change(func() { f.lost = true })
-			f = &fetch{news: make(chan struct{})}
-		}
-		f.change(func() { f.path, f.size = r.uploadPath(x.stored(), to.ID()), b.size })
-		_, err = io.CopyBuffer(io.MultiWriter(to, teller{f}), onlyReader{b}, make([]byte, 256<<10))
-		if err == nil {
-			_, err = to.Commit(ctx, distribution.Descriptor{Digest: digest.Digest(dgst)})
-		}
-		if err != nil {
-			return errors.Join(err, to.Cancel(context.WithoutCancel(ctx)))
-		}
-		return nil
-	})
-}
-
-// uploadPath is where the library has a blob that is not complete yet.
-func (r *Registry) uploadPath(repo, id string) string {
-	return filepath.Join(r.root, "docker/registry/v2/repositories", filepath.FromSlash(repo), "_uploads", id, "data")
-}
-
-// onlyReader hides what else a reader can: the library would read by itself, and
-// nobody would be told how far it is.
-type onlyReader struct{ io.Reader }
-
-// tailBytes is more than the library's buffer has.
-const tailBytes = 8 << 10
-
-// A teller counts what has come.
-type teller struct{ f *fetch }
-
-func (t teller) Write(p []byte) (int, error) {
-	tail := p
-	if len(p) < tailBytes {
-		now, _ := t.f.look()
-		tail = slices.Concat(now.tail, p)
-	}
-	tail = slices.Clone(tail[max(0, len(tail)-tailBytes):])
-	t.f.change(func() { t.f.came, t.f.tail = t.f.came+int64(len(p)), tail })
-	return len(p), nil
 }

@@ -14,7 +14,13 @@ import (
 const (
 	repositories = "storage/docker/registry/v2/repositories"
 	blobFolder   = "storage/docker/registry/v2/blobs"
+	linkRoot     = "/docker/registry/v2/repositories" // as its driver names it
 )
+
+// blobFile is where the library has a blob, below the folder of a Registry.
+func blobFile(d digest.Digest) string {
+	return filepath.Join(blobFolder, d.Algorithm().String(), d.Encoded()[:2], d.Encoded(), "data")
+}
 
 // Own returns the files of the images that exist nowhere else, because they were
 // pushed or built, in the folder of a Registry: relative to it, in any order.
@@ -59,5 +65,5 @@ func addBlob(files map[string]bool, link string) {
 	if err != nil || d.Validate() != nil {
 		return // deleted a moment ago
 	}
-	files[filepath.Join(blobFolder, d.Algorithm().String(), d.Encoded()[:2], d.Encoded(), "data")] = true
+	files[blobFile(d)] = true
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"lattice/app"
 )
 
@@ -35,11 +33,10 @@ func (r *Registry) hint(w http.ResponseWriter, req *http.Request, name, dgst str
 		return false
 	}
 	asks := r.cfg.Cell(req)
-	repo, err := r.repository(req.Context(), name)
-	if asks == "" || err != nil {
+	if asks == "" {
 		return false
 	}
-	if d, err := repo.Blobs(req.Context()).Stat(req.Context(), digest.Digest(dgst)); err == nil && d.Size < smallLayer {
+	if size, ok := r.blobSize(req.Context(), name, dgst); ok && size < smallLayer {
 		return false
 	}
 	places := r.cfg.Peers(r.holders(dgst, asks))

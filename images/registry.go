@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/distribution/distribution/v3"
@@ -69,7 +71,7 @@ type Registry struct {
 	disk  driver.StorageDriver
 	serve *handlers.App
 
-	root    string         // folder of the store
+	came    atomic.Int64   // when the last blob had come, in Unix nanoseconds
 	running sync.WaitGroup // fetches, until base ends
 	base    context.Context
 	stop    context.CancelFunc
@@ -118,12 +120,16 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, fmt.Errorf("open the registry in %s: %w", root, err)
 	}
 	r := &Registry{
-		cfg: cfg, store: ns, disk: disk, root: root, serve: handlers.NewApp(context.Background(), c),
+		cfg: cfg, store: ns, disk: disk, serve: handlers.NewApp(context.Background(), c),
 		open: map[string]opened{}, fetches: map[string]*fetch{}, held: map[string][]holder{}, used: map[string]time.Time{},
 		built: map[string]app.BuiltImage{},
 	}
 	r.base, r.stop = context.WithCancel(context.Background())
-	return r, errors.Join(r.loadUses(), r.loadBuilt())
+	err = os.RemoveAll(r.incoming()) // of a process that was ended
+	if err == nil {
+		err = os.MkdirAll(r.incoming(), 0o700)
+	}
+	return r, errors.Join(err, r.loadUses(), r.loadBuilt())
 }
 
 // Close ends what goes on in the background.

@@ -136,11 +136,30 @@ func (r *Registry) fillManifest(ctx context.Context, x ref, target string) error
 	return err
 }
 
+// hasBlob reports whether a blob is kept.
 func (r *Registry) hasBlob(ctx context.Context, name, dgst string) bool {
+	_, ok := r.statBlob(ctx, name, dgst)
+	return ok
+}
+
+func (r *Registry) statBlob(ctx context.Context, name, dgst string) (size int64, ok bool) {
 	repo, err := r.repository(ctx, name)
 	if err != nil {
-		return false
+		return 0, false
 	}
-	_, err = repo.Blobs(ctx).Stat(ctx, digest.Digest(dgst))
-	return err == nil
+	d, err := repo.Blobs(ctx).Stat(ctx, digest.Digest(dgst))
+	return d.Size, err == nil
+}
+
+// blobSize returns the size of a blob that is kept, or has come whole and will be.
+func (r *Registry) blobSize(ctx context.Context, name, dgst string) (size int64, ok bool) {
+	r.mu.Lock()
+	f := r.fetches[name+"@"+dgst]
+	r.mu.Unlock()
+	if f != nil {
+		if now, _ := f.look(); now.all {
+			return now.came, true
+		}
+	}
+	return r.statBlob(ctx, name, dgst)
 }

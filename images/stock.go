@@ -95,7 +95,7 @@ func (r *Registry) stockOf(ctx context.Context, name string, users map[string][]
 			Name: x.name(), Digest: d.String(), Tags: tags[d], UsedBy: users[name+"@"+d.String()], Cached: x.host != "", UsedAt: r.usedAt(name, d.String()),
 		}}
 		s.Built = r.builtOf(name, d.String())
-		r.measure(ctx, s, m, repo)
+		r.measure(ctx, s, m)
 		all = append(all, s)
 		return nil
 	})
@@ -129,7 +129,7 @@ func (r *Registry) usedAt(name, dgst string) time.Time {
 }
 
 // measure finds out how large an image is and whether all of it is here.
-func (r *Registry) measure(ctx context.Context, s *stocked, m distribution.Manifest, repo distribution.Repository) {
+func (r *Registry) measure(ctx context.Context, s *stocked, m distribution.Manifest) {
 	switch m.(type) {
 	case *manifestlist.DeserializedManifestList, *ocischema.DeserializedImageIndex:
 		for _, d := range m.References() {
@@ -139,7 +139,7 @@ func (r *Registry) measure(ctx context.Context, s *stocked, m distribution.Manif
 	}
 	for _, d := range m.References() {
 		s.Bytes += d.Size
-		if _, err := repo.Blobs(ctx).Stat(ctx, d.Digest); err != nil {
+		if _, ok := r.blobSize(ctx, s.repo, d.Digest.String()); !ok {
 			s.Partial = true
 		}
 	}

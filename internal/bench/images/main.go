@@ -33,7 +33,7 @@ const (
 
 func main() {
 	log.SetFlags(0)
-	rounds := flag.Int("rounds", 3, "how often each is measured")
+	rounds := flag.Int("rounds", 7, "how often each is measured")
 	flag.Parse()
 	if err := bench(*rounds); err != nil {
 		log.Fatal("bench-images: ", err)

@@ -1,0 +1,122 @@
+package images_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// found returns the files below dir that pick wants.
+func found(t *testing.T, dir string, pick func(path string) bool) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && pick(p) {
+			files = append(files, p)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func anyFile(string) bool { return true }
+
+func isBlob(path string) bool {
+	return filepath.Base(path) == "data" && strings.Contains(path, "/blobs/")
+}
+
+// until waits for a condition that takes a moment.
+func until(ctx context.Context, t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for !cond() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("never: %s", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// What was sent is not at once on the disk for good. It is listed as whole all the
+// same, is kept by and by, and when the brain ends before.
+func TestKept(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  bool
+	}{{"after a while", false}, {"at the end", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			u, b, ctx := newUpstream(t), newBrain(t, dir), within(t, time.Minute)
+			image, _, _ := u.push(t, "team/web:1", 300_000, 3)
+			if err := b.pull(ctx, image); err != nil {
+				t.Fatal(err)
+			}
+			u.Close()
+			if list, err := b.List(ctx); err != nil || len(list) != 1 || list[0].Partial {
+				t.Errorf("just pulled: %+v %v", list, err)
+			}
+			if tt.end {
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				until(ctx, t, "all is kept", func() bool { return len(found(t, filepath.Join(dir, "incoming"), anyFile)) == 0 })
+			}
+			if n := len(found(t, dir, isBlob)); n != 5 { // the manifest, the config and three layers
+				t.Errorf("%d blobs are kept", n)
+			}
+			again := newBrain(t, dir)
+			if err := again.pull(ctx, image); err != nil {
+				t.Errorf("after a new start: %v", err)
+			}
+		})
+	}
+}
+
+// What is not what was asked for stays nowhere, and comes anew.
+func TestSpoiledLayerIsNotKept(t *testing.T) {
+	dir := t.TempDir()
+	u, b, ctx := newUpstream(t), newBrain(t, dir), within(t, time.Minute)
+	image, _, _ := u.push(t, "team/web:1", 300_000, 1)
+	u.with(onlyBlobs(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		rec := httptest.NewRecorder()
+		next.ServeHTTP(rec, r)
+		body := rec.Body.Bytes()
+		body[len(body)/2] ^= 1
+		_, _ = w.Write(body)
+	}))
+	if err := b.pull(ctx, image); err == nil {
+		t.Error("it was taken for what was asked for")
+	}
+	until(ctx, t, "it is deleted", func() bool { return len(found(t, filepath.Join(dir, "incoming"), anyFile)) == 0 })
+	if blobs := found(t, dir, isBlob); len(blobs) != 1 { // the manifest
+		t.Errorf("stored: %v", blobs)
+	}
+	u.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) })
+	if err := b.pull(ctx, image); err != nil {
+		t.Errorf("from a registry that is well again: %v", err)
+	}
+}
+
+// What a brain that was killed had not kept is in nobody's way.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, "incoming", "123")
+	if err := os.MkdirAll(filepath.Dir(left), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(left, []byte("half of a layer"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	newBrain(t, dir)
+	if files := found(t, filepath.Dir(left), anyFile); len(files) > 0 {
+		t.Errorf("left behind: %v", files)
+	}
+}
