@@ -32,9 +32,9 @@ func (r *Registry) fetchBlob(ctx context.Context, x ref, dgst string, f *fetch) 
 		if err != nil {
 			return err
 		}
-		defer b.Close()
 		to, err := os.CreateTemp(r.incoming(), "")
 		if err != nil {
+			b.Close()
 			return err
 		}
 		defer os.Remove(to.Name()) // it is not there any more when it was kept
@@ -45,7 +45,9 @@ func (r *Registry) fetchBlob(ctx context.Context, x ref, dgst string, f *fetch) 
 			f = &fetch{news: make(chan struct{})}
 		}
 		f.change(func() { f.path, f.size = to.Name(), b.size })
-		if err := receive(to, b, f); err != nil {
+		err = receive(to, b, f)
+		b.Close()
+		if err != nil {
 			return err
 		}
 		r.calm(ctx)
@@ -94,6 +96,8 @@ func (r *Registry) calm(ctx context.Context) {
 // keepBlob checks a file and makes it the blob of a repository. Who was sent it
 // before has checked it too.
 func (r *Registry) keepBlob(ctx context.Context, repo string, from *os.File, want digest.Digest) error {
+	r.keeping.Lock()
+	defer r.keeping.Unlock()
 	sum := want.Algorithm().Hash()
 	_, err := from.Seek(0, io.SeekStart)
 	if err == nil {

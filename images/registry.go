@@ -72,6 +72,7 @@ type Registry struct {
 	serve *handlers.App
 
 	came    atomic.Int64   // when the last blob had come, in Unix nanoseconds
+	keeping sync.Mutex     // held while a blob is kept: one at a time, beside the work of the brain
 	running sync.WaitGroup // fetches, until base ends
 	base    context.Context
 	stop    context.CancelFunc
