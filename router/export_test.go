@@ -13,7 +13,15 @@ func (r *Router) ServeLibrary(ctx context.Context, ln net.Listener, drain time.D
 	srv := r.server(base)
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(ln) }()
-	<-ctx.Done()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil { // as server.watch does, for whatever way
+		select {
+		case <-tick.C:
+			r.reap()
+		case <-ctx.Done():
+		}
+	}
 	limit, done := context.WithTimeout(base, drain)
 	defer done()
 	err := srv.Shutdown(limit)

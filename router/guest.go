@@ -1,6 +1,7 @@
 package router
 
 import (
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -209,7 +210,9 @@ func (l *loop) checkGuest(g *guest) {
 			l.gone(g)
 		case g.phase == exchanging && took > answerWait:
 			g.late = true
-			l.failed(g, unix.ETIMEDOUT)
+			l.failed(g, os.ErrDeadlineExceeded)
+		case g.phase == exchanging && took > dialTimeout && lost(g.far.fd):
+			l.failed(g, errLost)
 		}
 	}
 }

@@ -87,8 +87,9 @@ func (r *Router) keep(u *upstream, l *link) {
 	}
 }
 
-// reap closes connections that have been idle for too long.
+// reap closes connections that have been idle for too long, or are lost.
 func (r *Router) reap() {
+	r.dialer.check()
 	now := r.now()
 	r.idleMu.Lock()
 	all := r.idle

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,7 @@ type endpoint struct {
 // long as tables have it. Its connections are its own, so that none of them
 // can ever serve another instance.
 type upstream struct {
-	dialer  *net.Dialer
+	dialer  *dialer
 	of      *Backend
 	traffic *traffic
 	born    time.Duration // Router.born
@@ -82,7 +81,7 @@ func (r *Router) upstream(b *Backend) *upstream {
 	key := endpoint{b.Addr, b.Instance}
 	up := r.upstreams[key]
 	if up == nil {
-		up = &upstream{dialer: &r.dialer, of: b, traffic: r.traffic[b.App], born: r.now()}
+		up = &upstream{dialer: r.dialer, of: b, traffic: r.traffic[b.App], born: r.now()}
 		r.upstreams[key] = up
 	}
 	return up
@@ -166,7 +165,7 @@ func (u *upstream) leave() {
 
 // newTransport returns a transport for one instance: HTTP/1.1, or HTTP/2 without
 // TLS; no proxy from the environment, nothing added to requests.
-func newTransport(d *net.Dialer, http2 bool) *http.Transport {
+func newTransport(d *dialer, http2 bool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
 	protocols.SetUnencryptedHTTP2(http2)

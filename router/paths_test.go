@@ -24,7 +24,11 @@ var tested way
 
 // serve serves ln by the way that is tested at the moment.
 func serve(ctx context.Context, r *router.Router, ln net.Listener, drain time.Duration) error {
-	switch tested {
+	return serveBy(ctx, tested, r, ln, drain)
+}
+
+func serveBy(ctx context.Context, w way, r *router.Router, ln net.Listener, drain time.Duration) error {
+	switch w {
 	case byGoroutine:
 		r.WithoutLoops()
 	case byLibrary:

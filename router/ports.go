@@ -91,7 +91,7 @@ func NewPorts(cfg PortsConfig) *Ports {
 		cfg.Local = func(string) bool { return false }
 	}
 	return &Ports{
-		cfg: cfg, poke: make(chan struct{}, 1), dialer: net.Dialer{Timeout: dialTimeout}, born: time.Now(),
+		cfg: cfg, poke: make(chan struct{}, 1), dialer: net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}, born: time.Now(),
 		apps: map[string][]tcpRoute{}, ports: map[int]*port{}, flows: map[flowKey]*flow{}, ends: map[endpoint]*end{}, open: map[*passage]bool{},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+	"syscall"
 )
 
 // RoundTrip sends the request to its instance, and to others as long as that
@@ -58,10 +59,11 @@ func isDial(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// isTimeout reports whether the instance kept us waiting for too long.
+// isTimeout reports whether the instance kept us waiting for too long. That its host
+// is gone, which the kernel calls a timeout, is another matter.
 func isTimeout(err error) bool {
 	var late net.Error
-	return errors.As(err, &late) && late.Timeout()
+	return errors.As(err, &late) && late.Timeout() && (isDial(err) || !errors.Is(err, syscall.ETIMEDOUT))
 }
 
 // A try is one attempt to have a request answered by one instance.

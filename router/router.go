@@ -4,7 +4,6 @@ import (
 	"log"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -72,7 +71,7 @@ type Router struct {
 
 	table   atomic.Pointer[Table]
 	born    time.Time // times are kept as durations since then, which no clock change bends
-	dialer  net.Dialer
+	dialer  *dialer
 	buffers bufferPool
 	works   works
 	date    date
@@ -102,7 +101,7 @@ func New(o Options) *Router {
 		proxyLog:      slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		onUnreachable: o.OnUnreachable,
 		born:          time.Now(),
-		dialer:        net.Dialer{Timeout: dialTimeout},
+		dialer:        newDialer(),
 		onAccess:      o.OnAccess,
 		trusted:       o.Trusted,
 		proxied:       o.ProxyProtocol,

@@ -86,6 +86,7 @@ func connecting(to netip.AddrPort) (fd int, err error) {
 		return -1, os.NewSyscallError("socket", err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // slower without
+	setKeepAlive(fd)
 	if err := unix.Connect(fd, where); err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
 		return -1, os.NewSyscallError("connect", err)

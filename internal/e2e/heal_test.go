@@ -113,6 +113,7 @@ func TestLostHostIsReplaced(t *testing.T) {
 	c2 := l.host("c2")
 	for round := range 2 {
 		load := brain.load("hello", 50)
+		time.Sleep(time.Second) // so that the router has connections to lose
 		l.run("ip", "-n", c2.ns, "link", "set", "eth0", "down")
 		took := brain.running("hello", 4, on("c1"))
 		load.end(t, "host lost")

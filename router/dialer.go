@@ -1,0 +1,88 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A host that loses its power or its cable says nothing. A request that is on its way
+// to it then would wait for as long as the kernel sends it again, which is a quarter of
+// an hour, and one that it has got already as long as an app may think.
+const (
+	lostAfter = 3 // times that something was sent again in vain; the kernel doubles its pauses from 0.2 s
+
+	// A host is asked whether it is there so long after its last byte, and is not if so
+	// many questions bring no answer: in time for another try, see retryFor.
+	aliveIdle  = 3 * time.Second
+	aliveEvery = time.Second
+	aliveCount = 3
+)
+
+// keepAlive makes the kernel ask.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: aliveIdle, Interval: aliveEvery, Count: aliveCount}
+
+// errLost is why a connection is given up.
+var errLost = errors.New("the instance's host takes nothing any more")
+
+// lost reports whether the other end acknowledges nothing any more. One that only
+// does not read is not lost: the kernel then sends nothing again.
+func lost(fd int) bool {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.Unacked > 0 && info.Retransmits >= lostAfter
+}
+
+// A dialer makes connections to instances and closes those that are lost.
+type dialer struct {
+	net.Dialer
+
+	mu    sync.Mutex // guards conns
+	conns map[*net.TCPConn]struct{}
+}
+
+func newDialer() *dialer {
+	return &dialer{Dialer: net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}, conns: map[*net.TCPConn]struct{}{}}
+}
+
+func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, addr)
+	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+		d.mu.Lock()
+		d.conns[tcp] = struct{}{}
+		d.mu.Unlock()
+	}
+	return conn, err
+}
+
+// check closes what is lost, and forgets what is closed.
+func (d *dialer) check() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for conn := range d.conns {
+		if gone, closed := connLost(conn); gone || closed {
+			conn.Close()
+			delete(d.conns, conn)
+		}
+	}
+}
+
+func connLost(conn syscall.Conn) (gone, closed bool) {
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { gone = lost(int(fd)) })
+	}
+	return gone, err != nil
+}
+
+// setKeepAlive does what keepAlive does for a socket that Go does not know.
+func setKeepAlive(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) // without, a lost host shows late
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(aliveIdle/time.Second))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(aliveEvery/time.Second))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, aliveCount)
+}
