@@ -27,6 +27,9 @@ const (
 // small files that are forced to the disk one by one, the first of them before a
 // layer's first byte can come.
 func (r *Registry) fetchBlob(ctx context.Context, x ref, dgst string, f *fetch) error {
+	if _, err := r.repository(ctx, x.stored()); err != nil { // its name becomes a path
+		return err
+	}
 	return r.from(ctx, x, app.Login{}, func(u *upstream) error {
 		b, err := u.blob(ctx, dgst)
 		if err != nil {

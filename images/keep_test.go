@@ -1,7 +1,10 @@
 package images_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +12,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"lattice/images"
 )
 
 // found returns the files below dir that pick wants.
@@ -118,5 +125,35 @@ func TestLeftovers(t *testing.T) {
 	newBrain(t, dir)
 	if files := found(t, filepath.Dir(left), anyFile); len(files) > 0 {
 		t.Errorf("left behind: %v", files)
+	}
+}
+
+// A name that is none, which would lead elsewhere on the disk, is not fetched.
+func TestNoNameOfARepository(t *testing.T) {
+	dir := t.TempDir()
+	u, b, ctx := newUpstream(t), newBrain(t, dir), within(t, time.Minute)
+	image, _, _ := u.push(t, "team/web:1", 1000, 1)
+	if err := b.pull(ctx, image); err != nil {
+		t.Fatal(err)
+	}
+	path, err := images.Path(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, _ := strings.Cut(path, "/")
+	u.with(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { _, _ = w.Write([]byte("evil")) })
+	srv := strings.TrimPrefix(b.host, "http://")
+	conn, err := net.Dial("tcp", srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /v2/%s/../../evil/blobs/%s HTTP/1.1\r\nHost: x\r\n\r\n", host, digest.FromString("evil"))
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("the answer is %s", res.Status)
 	}
 }

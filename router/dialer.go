@@ -15,7 +15,10 @@ import (
 // to it then would wait for as long as the kernel sends it again, which is a quarter of
 // an hour, and one that it has got already as long as an app may think.
 const (
-	lostAfter = 3 // times that something was sent again in vain; the kernel doubles its pauses from 0.2 s
+	// lostAfter is how often something was sent again in vain: with the kernel's pauses,
+	// which double from 0.2 s, for three seconds, which a switch or a virtual machine
+	// that moves may be away.
+	lostAfter = 4
 
 	// A host is asked whether it is there so long after its last byte, and is not if so
 	// many questions bring no answer: in time for another try, see retryFor.
