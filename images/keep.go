@@ -101,33 +101,29 @@ func (r *Registry) calm(ctx context.Context) {
 func (r *Registry) keepBlob(ctx context.Context, repo string, from *os.File, want digest.Digest) error {
 	r.keeping.Lock()
 	defer r.keeping.Unlock()
-	sum := want.Algorithm().Hash()
-	_, err := from.Seek(0, io.SeekStart)
-	if err == nil {
-		_, err = io.CopyBuffer(sum, onlyReader{from}, make([]byte, fetchBuffer))
+	if _, err := from.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
-	if got := digest.NewDigest(want.Algorithm(), sum); err == nil && got != want {
-		err = fmt.Errorf("what came is %s and not %s, which was asked for", got, want)
-	}
-	if err == nil {
-		err = from.Sync()
-	}
-	to := filepath.Join(r.cfg.Dir, blobFile(want))
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o777)
-	}
-	if err == nil {
-		err = os.Rename(from.Name(), to)
-	}
+	got, err := want.Algorithm().FromReader(from)
 	if err != nil {
 		return err
 	}
-	link := path.Join(linkRoot, repo, "_layers", want.Algorithm().String(), want.Encoded(), "link")
+	if got != want {
+		return fmt.Errorf("what came is %s and not %s, which was asked for", got, want)
+	}
+	if err := from.Sync(); err != nil {
+		return err
+	}
+	to := filepath.Join(r.cfg.Dir, blobFile(want))
+	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		return err
+	}
+	if err := os.Rename(from.Name(), to); err != nil {
+		return err
+	}
+	link := path.Join(library, "repositories", repo, "_layers", want.Algorithm().String(), want.Encoded(), "link")
 	return r.disk.PutContent(context.WithoutCancel(ctx), link, []byte(want))
 }
-
-// onlyReader hides what else a reader can, so that pieces are of one size.
-type onlyReader struct{ io.Reader }
 
 // incoming is the folder of what is not kept yet.
 func (r *Registry) incoming() string { return filepath.Join(r.cfg.Dir, "incoming") }

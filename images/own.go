@@ -12,9 +12,10 @@ import (
 
 // Where the library has what, below the folder of a Registry.
 const (
-	repositories = "storage/docker/registry/v2/repositories"
-	blobFolder   = "storage/docker/registry/v2/blobs"
-	linkRoot     = "/docker/registry/v2/repositories" // as its driver names it
+	storageRoot  = "storage"             // of its driver
+	library      = "/docker/registry/v2" // as its driver names it
+	repositories = storageRoot + library + "/repositories"
+	blobFolder   = storageRoot + library + "/blobs"
 )
 
 // blobFile is where the library has a blob, below the folder of a Registry.

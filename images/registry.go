@@ -103,7 +103,7 @@ const openFor = 2 * time.Minute
 func Open(cfg Config) (*Registry, error) {
 	quiet := logrus.StandardLogger() // the library logs to this only
 	quiet.SetOutput(io.Discard)
-	root := filepath.Join(cfg.Dir, "storage")
+	root := filepath.Join(cfg.Dir, storageRoot)
 	c := &configuration.Configuration{Storage: configuration.Storage{
 		"filesystem": {"rootdirectory": root},
 		"delete":     {"enabled": true},

@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -41,14 +42,12 @@ func (b blobs) Writer(ctx context.Context, opts ...content.WriterOpt) (content.W
 	if err != nil {
 		return nil, err
 	}
-	var o content.WriterOpts
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, err
-		}
+	s, err := w.Status()
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
 	}
 	// Where the store has what comes; without it the blob is only slower.
-	data, err := os.OpenFile(filepath.Join(b.root, "ingest", digest.FromString(o.Ref).Encoded(), "data"), os.O_WRONLY, 0)
+	data, err := os.OpenFile(filepath.Join(b.root, "ingest", digest.FromString(s.Ref).Encoded(), "data"), os.O_WRONLY, 0)
 	if err != nil {
 		return w, nil
 	}
