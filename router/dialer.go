@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,21 +13,16 @@ import (
 // A host that loses its power or its cable says nothing. A request that is on its way
 // to it then would wait for as long as the kernel sends it again, which is a quarter of
 // an hour, and one that it has got already as long as an app may think.
-const (
-	// lostAfter is how often something was sent again in vain: with the kernel's pauses,
-	// which double from 0.2 s, for three seconds, which a switch or a virtual machine
-	// that moves may be away.
-	lostAfter = 4
+//
+// lostAfter is how often something was sent again in vain: with the kernel's pauses,
+// which double from 0.2 s, for three seconds, which a switch or a virtual machine that
+// moves may be away.
+const lostAfter = 4
 
-	// A host is asked whether it is there so long after its last byte, and is not if so
-	// many questions bring no answer: in time for another try, see retryFor.
-	aliveIdle  = 3 * time.Second
-	aliveEvery = time.Second
-	aliveCount = 3
-)
-
-// keepAlive makes the kernel ask.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: aliveIdle, Interval: aliveEvery, Count: aliveCount}
+// keepAlive makes the kernel ask a host whether it is there so long after its last
+// byte. It is not if so many questions bring no answer: in time for another try, see
+// retryFor.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 3 * time.Second, Interval: time.Second, Count: 3}
 
 // errLost is why a connection is given up.
 var errLost = errors.New("the instance's host takes nothing any more")
@@ -67,25 +61,17 @@ func (d *dialer) check() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for conn := range d.conns {
-		if gone, closed := connLost(conn); gone || closed {
+		if shows(conn, lost) {
 			conn.Close()
 			delete(d.conns, conn)
 		}
 	}
 }
 
-func connLost(conn syscall.Conn) (gone, closed bool) {
-	raw, err := conn.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { gone = lost(int(fd)) })
-	}
-	return gone, err != nil
-}
-
 // setKeepAlive does what keepAlive does for a socket that Go does not know.
 func setKeepAlive(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) // without, a lost host shows late
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(aliveIdle/time.Second))
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(aliveEvery/time.Second))
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, aliveCount)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAlive.Idle/time.Second))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAlive.Interval/time.Second))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAlive.Count)
 }

@@ -143,27 +143,24 @@ func (p *links) close(gone bool) {
 // hungUp reports whether the other side has closed the connection, whatever is
 // left to be read.
 func hungUp(conn syscall.Conn) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return true
-	}
-	over := false
-	err = raw.Control(func(fd uintptr) {
+	return shows(conn, func(fd int) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p, 0)
-		over = err == nil && n > 0
+		return err == nil && n > 0
 	})
-	return over || err != nil
 }
 
 // ended reports whether the other side has closed the connection and nothing
 // it sent is left to be read. It doesn't wait.
-func ended(conn syscall.Conn) bool {
+func ended(conn syscall.Conn) bool { return shows(conn, over) }
+
+// shows reports whether a look at the socket of conn says yes, or we have closed it.
+func shows(conn syscall.Conn, look func(fd int) bool) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return true
 	}
-	gone := false
-	err = raw.Control(func(fd uintptr) { gone = over(int(fd)) })
-	return gone || err != nil
+	yes := false
+	err = raw.Control(func(fd uintptr) { yes = look(int(fd)) })
+	return yes || err != nil
 }

@@ -1,7 +1,6 @@
 package router_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -96,19 +95,10 @@ func lostHost(t *testing.T, w way) {
 	well := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "well") }))
 	defer well.Close()
 
-	r := router.New(router.Options{})
-	r.Swap(router.Build([]app.Status{instances("web", addr(lost))}, "lab", nil))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- serveBy(ctx, w, r, ln, time.Second) }()
-	defer func() { stop(); <-served }()
+	front, r := rawFrontBy(t, w, router.Build([]app.Status{instances("web", addr(lost))}, "lab", nil))
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func(path string) error {
-		req, err := http.NewRequest(http.MethodGet, "http://"+ln.Addr().String()+path, nil)
+		req, err := http.NewRequest(http.MethodGet, "http://"+front+path, nil)
 		if err != nil {
 			return err
 		}

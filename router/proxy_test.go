@@ -81,6 +81,11 @@ func TestRequestLineIsPassedOnAsItIs(t *testing.T) {
 // rawFront serves a router with the table and returns its address.
 func rawFront(t *testing.T, table *router.Table) (string, *router.Router) {
 	t.Helper()
+	return rawFrontBy(t, tested, table)
+}
+
+func rawFrontBy(t *testing.T, w way, table *router.Table) (string, *router.Router) {
+	t.Helper()
 	r := router.New(router.Options{})
 	r.Swap(table)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,7 +94,7 @@ func rawFront(t *testing.T, table *router.Table) (string, *router.Router) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, r, ln, 5*time.Second) }()
+	go func() { ended <- serveBy(ctx, w, r, ln, 5*time.Second) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
