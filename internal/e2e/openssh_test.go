@@ -130,16 +130,7 @@ func (h *host) plainTerminal(host []string) {
 	x.expect("33 93")
 	x.resize(77, 22)
 	cmd.Process.Signal(syscall.SIGWINCH)
-	eventually(h.t, 60*time.Second, "the new size arrives", func() string {
-		x.say("stty size\n")
-		time.Sleep(100 * time.Millisecond)
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if strings.Contains(x.seen.String(), "22 77") {
-			return ""
-		}
-		return x.seen.String()
-	})
+	x.hasSize("22 77")
 	x.say("exit 4\n")
 	if code := x.end(); code != 4 {
 		h.t.Errorf("ssh in a terminal: exit code %d, want 4", code)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -95,6 +96,21 @@ func (x *terminal) expect(want string) {
 			return ""
 		}
 		return fmt.Sprintf("%q", x.seen.String())
+	})
+}
+
+// hasSize asks the shell in it until it answers with a size, "ROWS COLUMNS".
+func (x *terminal) hasSize(want string) {
+	x.t.Helper()
+	eventually(x.t, 60*time.Second, "the new size arrives", func() string {
+		x.say("stty size\n")
+		time.Sleep(100 * time.Millisecond)
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if strings.Contains(x.seen.String(), want) {
+			return ""
+		}
+		return x.seen.String()
 	})
 }
 

@@ -162,16 +162,7 @@ func terminalSession(h *host) {
 	x.say("stty size; echo $TERM\n")
 	x.expect("30 90\r\nvt100")
 	x.resize(121, 41)
-	eventually(h.t, 60*time.Second, "the new size arrives", func() string {
-		x.say("stty size\n")
-		time.Sleep(100 * time.Millisecond)
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if strings.Contains(x.seen.String(), "41 121") {
-			return ""
-		}
-		return x.seen.String()
-	})
+	x.hasSize("41 121")
 	x.say("echo start; sleep 1000\n")
 	x.expect("\nstart\r\n")
 	x.say("\x03")
