@@ -39,7 +39,16 @@ type Registry struct {
 	PlainHTTP bool   `json:"plain_http,omitempty"` // without TLS; loopback addresses are tried without it anyway
 	Insecure  bool   `json:"insecure,omitempty"`   // whose certificate it shows is not looked at
 	CA        string `json:"ca,omitempty"`         // certificates in PEM that sign its own; empty: the system's
-	Mirror    string `json:"mirror,omitempty"`     // URL that is asked in its place, with the same names
+	Mirror    string `json:"mirror,omitempty"`     // URL that is asked first, with the same names; user and password are for that then
+}
+
+// RegistryHost writes a host as it is in the names of images.
+func RegistryHost(host string) string {
+	host = strings.ToLower(strings.TrimSpace(host))
+	if host == "index.docker.io" || host == "registry-1.docker.io" {
+		return "docker.io"
+	}
+	return host
 }
 
 // Validate returns what is wrong with r, as ErrInvalid.

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,6 +41,16 @@ func explain(r ref, s source, err error) error {
 		return err
 	}
 	return &pullError{r, sentence(r, s, err), err}
+}
+
+// both returns what is to be said of a mirror and its registry, of which either may
+// be nil. What the registry says counts.
+func both(r ref, mirror, origin error) error {
+	var first, then *pullError
+	if !errors.As(mirror, &first) || !errors.As(origin, &then) {
+		return cmp.Or(origin, mirror)
+	}
+	return &pullError{r, first.sentence + "; and " + then.sentence, then.cause}
 }
 
 func sentence(r ref, s source, err error) string {
@@ -85,7 +96,7 @@ func refused(r ref, s source, host string, e *transport.Error) string {
 		if s.Username != "" {
 			return fmt.Sprintf("%s does not let the user %s have it: the password is wrong, or it may not read it, or it does not exist", host, s.Username)
 		}
-		return fmt.Sprintf("%s does not let us have it: it does not exist or needs a login: ltc registry add %s --username NAME --password-stdin", host, r.host)
+		return fmt.Sprintf("%s does not let us have it: it does not exist or needs a login: ltc registry login %s --username NAME", host, r.host)
 	case code == http.StatusNotFound:
 		return fmt.Sprintf("%s has no such image or tag; check the name", host)
 	case code == http.StatusTooManyRequests:

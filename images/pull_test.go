@@ -150,7 +150,7 @@ func TestLogins(t *testing.T) {
 			}
 			refused(ctx, "needs a login")
 			refused(app.WithLogin(ctx, app.Login{Username: "me", Password: "wr0ng"}), "password is wrong")
-			if err := images.Greet(ctx, app.Registry{Host: u.host, Username: "me", Password: "wr0ng"}); err == nil {
+			if err := b.settings.Greet(ctx, app.Registry{Host: u.host, Username: "me", Password: "wr0ng"}); err == nil {
 				t.Error("a wrong password is good enough for the greeting")
 			}
 

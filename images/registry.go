@@ -82,22 +82,13 @@ type Registry struct {
 	// would keep readers out.
 	sweeping sync.RWMutex
 
-	mu      sync.Mutex // guards what follows
-	open    map[string]opened
+	mu      sync.Mutex        // guards what follows
+	open    map[string]opened // by source.key
 	fetches map[string]*fetch
 	held    map[string][]holder  // by digest of a layer
 	used    map[string]time.Time // when an image was last asked for, by its Key
 	built   map[string]app.BuiltImage
 }
-
-// An opened upstream is used again for a while: to log in takes long.
-type opened struct {
-	*upstream
-	at time.Time
-}
-
-// openFor is shorter than the life of the tokens that registries give.
-const openFor = 2 * time.Minute
 
 // Open reads what is in the folder.
 func Open(cfg Config) (*Registry, error) {
@@ -200,61 +191,6 @@ func (r *Registry) tagged(ctx context.Context, x ref) string {
 		return ""
 	}
 	return d.Digest.String()
-}
-
-// from calls try with each way to have the image, until one works. Its error
-// is a sentence. A login goes before those that are known.
-func (r *Registry) from(ctx context.Context, x ref, as app.Login, try func(*upstream) error) error {
-	all, err := r.cfg.Settings.sources(x, as)
-	if err != nil {
-		return err
-	}
-	var first error
-	for _, s := range all {
-		key := x.name() + "\x00" + s.Username + "\x00" + s.password
-		u, err := r.upstream(ctx, key, x, s)
-		if err == nil {
-			if err = try(u); err == nil {
-				return nil
-			}
-			r.forget(key)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err = explain(x, s, err); first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-func (r *Registry) upstream(ctx context.Context, key string, x ref, s source) (*upstream, error) {
-	r.mu.Lock()
-	o, ok := r.open[key]
-	r.mu.Unlock()
-	if ok && time.Since(o.at) < openFor {
-		return o.upstream, nil
-	}
-	u, err := open(context.WithoutCancel(ctx), x, s)
-	if err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for k, o := range r.open {
-		if time.Since(o.at) >= openFor {
-			delete(r.open, k)
-		}
-	}
-	r.open[key] = opened{u, time.Now()}
-	return u, nil
-}
-
-func (r *Registry) forget(key string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.open, key)
 }
 
 // resolveTime bounds the question what a tag means. It is less than what clients

@@ -37,7 +37,7 @@ func TestSentences(t *testing.T) {
 		{fmt.Errorf("dial: %w", syscall.ECONNREFUSED), known, "registry r.lan refuses connections; is it running?"},
 		{errNoTLS, known, "ltc registry add r.lan --plain-http"},
 		{errors.New("http: server gave HTTP response to HTTPS client"), known, "does not speak TLS"},
-		{status(401), known, "needs a login: ltc registry add r.lan --username NAME --password-stdin"},
+		{status(401), known, "needs a login: ltc registry login r.lan --username NAME"},
 		{status(403), user, "does not let the user me have it: the password is wrong"},
 		{status(404), known, "has no such image or tag; check the name"},
 		{status(429), known, "too many requests; try again later"},

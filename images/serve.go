@@ -23,7 +23,7 @@ func Wanted(req *http.Request) string {
 		return ""
 	}
 	if ns := req.URL.Query().Get("ns"); ns != "" && ns != app.ClusterHost { // as containerd asks a mirror
-		return ref{host: domain(ns), repo: m[1]}.stored()
+		return ref{host: app.RegistryHost(ns), repo: m[1]}.stored()
 	}
 	return m[1]
 }

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -139,17 +140,16 @@ func (s *Settings) change(fn func(*settings) error) error {
 }
 
 // Put adds a registry, or changes the one of its host. Without a password the
-// one that is known stays, if the user name is the same.
+// one that is known stays, as long as it is for the same user at the same place.
 func (s *Settings) Put(r app.Registry) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	r.Host = domain(r.Host)
+	r.Host = app.RegistryHost(r.Host)
 	return s.change(func(f *settings) error {
-		old := f.Registries[r.Host]
 		sealed := s.encrypt(r.Password, r.Host)
-		if r.Password == "" && r.Username == old.Username {
-			sealed = old.Sealed
+		if r.Password == "" {
+			sealed = f.kept(r)
 		}
 		r.Password = ""
 		f.Registries[r.Host] = registry{r, sealed}
@@ -157,9 +157,36 @@ func (s *Settings) Put(r app.Registry) error {
 	})
 }
 
+// kept returns the sealed password that stays when r comes without one; nil: none.
+func (f *settings) kept(r app.Registry) []byte {
+	if old := f.Registries[r.Host]; old.Username == r.Username && old.Mirror == r.Mirror {
+		return old.Sealed
+	}
+	return nil
+}
+
+// Greet asks a registry whether it is there and lets its user in, as Put would have
+// it. The error is a sentence, and app.ErrImage.
+func (s *Settings) Greet(ctx context.Context, r app.Registry) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	r.Host = app.RegistryHost(r.Host)
+	if r.Password == "" {
+		s.mu.Lock()
+		sealed := s.now.kept(r)
+		s.mu.Unlock()
+		var err error
+		if r.Password, err = s.decrypt(sealed, r.Host); err != nil {
+			return err
+		}
+	}
+	return greet(ctx, r)
+}
+
 // Remove forgets a registry. It is ErrNotFound if it isn't known.
 func (s *Settings) Remove(host string) error {
-	host = domain(host)
+	host = app.RegistryHost(host)
 	return s.change(func(f *settings) error {
 		if _, ok := f.Registries[host]; !ok {
 			return fmt.Errorf("registry %s: %w", host, app.ErrNotFound)
@@ -271,53 +298,4 @@ func (s *Settings) forget(gone func(login) bool) error {
 		maps.DeleteFunc(f.Logins, func(_ string, l login) bool { return gone(l) })
 		return nil
 	})
-}
-
-// A source is how to reach the registry of an image.
-type source struct {
-	app.Registry
-	password string
-}
-
-// sources returns how the image may be had: with the given login and no other if
-// there is one, else with those of apps that have it, and that of the registry.
-func (s *Settings) sources(r ref, given app.Login) ([]source, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := s.now.Registries[r.host]
-	known.Host = r.host
-	as := func(username, password string) source {
-		own := source{known.Registry, password}
-		own.Username = username
-		return own
-	}
-	if given.Username != "" {
-		return []source{as(given.Username, given.Password)}, nil
-	}
-	var all []source
-	for _, key := range slices.Sorted(maps.Keys(s.now.Logins)) {
-		l := s.now.Logins[key]
-		if l.Repo != r.name() {
-			continue
-		}
-		password, err := s.decrypt(l.Sealed, key)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, as(l.Username, password))
-	}
-	password, err := s.decrypt(known.Sealed, r.host)
-	if err != nil {
-		return nil, err
-	}
-	return append(all, source{known.Registry, password}), nil
-}
-
-// domain writes a host as it is in the names of images.
-func domain(host string) string {
-	host = strings.ToLower(strings.TrimSpace(host))
-	if host == "index.docker.io" || host == "registry-1.docker.io" {
-		return "docker.io"
-	}
-	return host
 }

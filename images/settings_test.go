@@ -37,6 +37,12 @@ func TestSealedPasswords(t *testing.T) {
 	if err := s.Put(app.Registry{Host: u.host, Username: "me", Insecure: true}); err != nil { // without it the password stays
 		t.Fatal(err)
 	}
+	if err := s.Greet(ctx, app.Registry{Host: u.host, Username: "me"}); err != nil {
+		t.Errorf("greeted with the password that is known: %v", err)
+	}
+	if err := s.Greet(ctx, app.Registry{Host: u.host, Username: "me", Mirror: u.URL}); err == nil {
+		t.Error("the password is sent elsewhere, as nobody asked for")
+	}
 	path, key := filepath.Join(dir, "registries.json"), filepath.Join(dir, "registries.key")
 	for _, f := range []string{path, key} {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 {

@@ -276,16 +276,10 @@ func (b *blobReader) Close() error {
 	return err
 }
 
-// Greet asks a registry whether it is there and lets its user in. The error is
-// a sentence, and app.ErrImage.
-func Greet(ctx context.Context, r app.Registry) error {
-	if err := r.Validate(); err != nil {
-		return err
-	}
+func greet(ctx context.Context, r app.Registry) error {
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	s := source{r, r.Password}
-	x := ref{host: domain(r.Host)}
+	s, x := source{r, r.Password}, ref{host: r.Host}
 	u, err := open(ctx, x, s)
 	if err == nil {
 		err = u.ping(ctx)

@@ -213,7 +213,7 @@ func (s stock) Registries() []app.Registry { return s.b.registries.List() }
 
 func (s stock) PutRegistry(ctx context.Context, r app.Registry, check bool) error {
 	if check {
-		if err := images.Greet(ctx, r); err != nil {
+		if err := s.b.registries.Greet(ctx, r); err != nil {
 			return err
 		}
 	}
