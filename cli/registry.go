@@ -47,8 +47,9 @@ func newRegistryAdd(st *streams, verb, short string) *cobra.Command {
 		Long: short + `.
 
 HOST is written as it starts the names of images, docker.io being Docker's own.
-The registry is greeted first, unless --no-check says otherwise. What is added
-again replaces what was known; the password stays if the user is the same.`,
+The registry is greeted first, unless --no-check says otherwise. Of a registry that
+is known already, what no flag is given for stays as it is, and an empty value
+takes it away. A password stays as long as it is for the same user and mirror.`,
 		Example: "pass show hub | " + st.name + " registry " + verb + " docker.io --username me --password-stdin",
 		Args:    args(1, 1, "HOST"),
 	}
@@ -58,7 +59,7 @@ again replaces what was known; the password stays if the user is the same.`,
 	fl.BoolVar(&r.Insecure, "insecure", false, "don't look at whose certificate it shows")
 	fl.BoolVar(&r.PlainHTTP, "plain-http", false, "speak to it without TLS")
 	fl.StringVar(&ca, "ca", "", "`FILE` with the certificates that sign its own, in PEM")
-	fl.StringVar(&r.Mirror, "mirror", "", "ask `URL` in its place; user and password are for that then")
+	fl.StringVar(&r.Mirror, "mirror", "", "ask `URL` first, the registry itself for what that can't give; user and password are for the mirror then")
 	fl.BoolVar(&noCheck, "no-check", false, "don't greet it first")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.Host = args[0]
@@ -85,6 +86,13 @@ again replaces what was known; the password stays if the user is the same.`,
 		if err != nil {
 			return err
 		}
+		known, err := c.Registries(cmd.Context())
+		if err != nil {
+			return fmt.Errorf("see what is known of %s: %w", r.Host, err)
+		}
+		if i := slices.IndexFunc(known, func(k app.Registry) bool { return k.Host == app.RegistryHost(r.Host) }); i >= 0 {
+			r = changed(known[i], r, fl.Changed)
+		}
 		if err := c.PutRegistry(cmd.Context(), r, !noCheck); err != nil {
 			return fmt.Errorf("add the registry: %w", err)
 		}
@@ -92,6 +100,21 @@ again replaces what was known; the password stays if the user is the same.`,
 		return nil
 	}
 	return cmd
+}
+
+// changed returns a registry that is known with what was given of it.
+func changed(known, given app.Registry, has func(flag string) bool) app.Registry {
+	r := known
+	if has("username") {
+		r.Username, r.Password = given.Username, given.Password
+	}
+	if has("insecure") || has("plain-http") || has("ca") { // one way to reach it, not a bit of two
+		r.Insecure, r.PlainHTTP, r.CA = given.Insecure, given.PlainHTTP, given.CA
+	}
+	if has("mirror") {
+		r.Mirror = given.Mirror
+	}
+	return r
 }
 
 // password asks for a password, or reads it from standard input.

@@ -119,7 +119,7 @@ func TestRegistries(t *testing.T) {
 	if out, code := h.withInput("wr0ng\n", "registry", "login", "10.99.0.1:5001", "--username", "me", "--password-stdin", "--ca", cert); code == 0 || !strings.Contains(out, "password is wrong") {
 		t.Errorf("login with a wrong password: exit code %d\n%s", code, out)
 	}
-	if out, code := h.withInput("s3cret\n", "registry", "add", "10.99.0.1:5001", "--username", "me", "--password-stdin", "--ca", cert); code != 0 {
+	if out, code := h.withInput("s3cret\n", "registry", "login", "10.99.0.1:5001", "--username", "me", "--password-stdin"); code != 0 { // its CA stays
 		t.Fatalf("login: exit code %d\n%s", code, out)
 	}
 	h.ltc("create", "web", image)
@@ -154,11 +154,29 @@ func TestRegistries(t *testing.T) {
 	h.ltc("registry", "disallow", "cluster/**")
 	h.ltc("create", "more", image, "-m", "64")
 	h.withoutDockerImages(image, refused)
+	h.mirror(refused)
 	h.ltc("remove", "web", "more", "bundled")
 	h.ltc("registry", "remove", "10.99.0.1:5001")
 	if st := h.ltc("list"); strings.Contains(st, "none") {
 		t.Errorf("an app without an image was left behind:\n%s", st)
 	}
+}
+
+// mirror has images of Docker's registry, which can't be reached from here, from a
+// mirror of it.
+func (h *host) mirror(refused func(code int, want string, args ...string)) {
+	h.t.Helper()
+	reg := h.registryAt(5002, "", "")
+	h.pushAs("10.99.0.1:5002/library/hello:1", "", "")
+	h.ltc("registry", "add", "docker.io", "--mirror", "http://10.99.0.1:5002")
+	h.ltc("create", "hub", "hello:1", "-m", "64")
+	h.mustGet("hub."+domain, "/")
+	refused(15, "the mirror http://10.99.0.1:5002 has no such image or tag; check the name; and registry docker.io ", "create", "none", "hello:2")
+	reg.kill()
+	h.ltc("scale", "hub", "2")
+	refused(15, "the mirror http://10.99.0.1:5002 refuses connections", "create", "none", "hello:2")
+	h.ltc("remove", "hub")
+	h.ltc("registry", "remove", "docker.io")
 }
 
 // withoutDockerImages takes the feature away while web and more need it and bundled
