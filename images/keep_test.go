@@ -2,8 +2,10 @@ package images_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -155,5 +157,65 @@ func TestNoNameOfARepository(t *testing.T) {
 	}
 	if res.StatusCode != http.StatusNotFound {
 		t.Errorf("the answer is %s", res.Status)
+	}
+}
+
+// A pull that broke off goes on with the rest of a layer that is kept, which only
+// the repositories that it belongs to have.
+func TestRestOfWhatIsKept(t *testing.T) {
+	u, b, ctx := newUpstream(t), newBrain(t, t.TempDir()), within(t, time.Minute)
+	image, img, _ := u.push(t, "team/web:1", 600_000, 1)
+	if err := b.pull(ctx, image); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil { // keeps it
+		t.Fatal(err)
+	}
+	u.Close()
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dgst, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := layers[0].Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := io.ReadAll(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := images.Path(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(repo string, from int) (int, []byte) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.host+"/v2/"+repo+"/blobs/"+dgst.String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		got, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, got
+	}
+	for _, from := range []int{0, 1, 200_000, len(want) - 1} {
+		if code, got := get(path, from); code != http.StatusPartialContent || !bytes.Equal(got, want[from:]) {
+			t.Errorf("from %d: %d, %d bytes of %d", from, code, len(got), len(want)-from)
+		}
+	}
+	if code, _ := get("other", 0); code != http.StatusNotFound {
+		t.Errorf("another repository has it: %d", code)
 	}
 }
