@@ -37,10 +37,15 @@ kept encrypted, and never shown.`,
 	return cmd
 }
 
+// registryFlags is what 'registry add' is told.
+type registryFlags struct {
+	app.Registry
+	ca             string // a file
+	stdin, noCheck bool
+}
+
 func newRegistryAdd(st *streams, verb, short string) *cobra.Command {
-	var r app.Registry
-	var stdin, noCheck bool
-	var ca string
+	var f registryFlags
 	cmd := &cobra.Command{
 		Use:   verb + " HOST",
 		Short: short,
@@ -54,33 +59,20 @@ takes it away. A password stays as long as it is for the same user and mirror.`,
 		Args:    args(1, 1, "HOST"),
 	}
 	fl := cmd.Flags()
-	fl.StringVarP(&r.Username, "username", "u", "", "log in as `NAME`")
-	fl.BoolVar(&stdin, "password-stdin", false, "read the password from standard input instead of asking")
-	fl.BoolVar(&r.Insecure, "insecure", false, "don't look at whose certificate it shows")
-	fl.BoolVar(&r.PlainHTTP, "plain-http", false, "speak to it without TLS")
-	fl.StringVar(&ca, "ca", "", "`FILE` with the certificates that sign its own, in PEM")
-	fl.StringVar(&r.Mirror, "mirror", "", "ask `URL` first, the registry itself for what that can't give; user and password are for the mirror then")
-	fl.BoolVar(&noCheck, "no-check", false, "don't greet it first")
+	fl.StringVarP(&f.Username, "username", "u", "", "log in as `NAME`")
+	fl.BoolVar(&f.stdin, "password-stdin", false, "read the password from standard input instead of asking")
+	fl.BoolVar(&f.Insecure, "insecure", false, "don't look at whose certificate it shows")
+	fl.BoolVar(&f.PlainHTTP, "plain-http", false, "speak to it without TLS")
+	fl.StringVar(&f.ca, "ca", "", "`FILE` with the certificates that sign its own, in PEM")
+	fl.StringVar(&f.Mirror, "mirror", "", "ask `URL` first, the registry itself for what that can't give; user and password are for the mirror then")
+	fl.BoolVar(&f.noCheck, "no-check", false, "don't greet it first")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		r.Host = args[0]
-		if verb == "login" && r.Username == "" {
+		if verb == "login" && f.Username == "" {
 			return usage(cmd, "login needs --username")
 		}
-		if err := r.Validate(); err != nil {
-			return asSyntax(err)
-		}
-		if ca != "" {
-			pem, err := os.ReadFile(ca)
-			if err != nil {
-				return fail(exitFile, fmt.Errorf("read the CA of %s: %w", r.Host, err))
-			}
-			r.CA = string(pem)
-		}
-		if r.Username != "" {
-			var err error
-			if r.Password, err = st.password(fmt.Sprintf("Password of %s at %s: ", r.Username, r.Host), stdin); err != nil {
-				return err
-			}
+		f.Host = args[0]
+		if err := f.read(st); err != nil {
+			return err
 		}
 		c, err := client()
 		if err != nil {
@@ -88,18 +80,37 @@ takes it away. A password stays as long as it is for the same user and mirror.`,
 		}
 		known, err := c.Registries(cmd.Context())
 		if err != nil {
-			return fmt.Errorf("see what is known of %s: %w", r.Host, err)
+			return fmt.Errorf("see what is known of %s: %w", f.Host, err)
 		}
+		r := f.Registry
 		if i := slices.IndexFunc(known, func(k app.Registry) bool { return k.Host == app.RegistryHost(r.Host) }); i >= 0 {
 			r = changed(known[i], r, fl.Changed)
 		}
-		if err := c.PutRegistry(cmd.Context(), r, !noCheck); err != nil {
+		if err := c.PutRegistry(cmd.Context(), r, !f.noCheck); err != nil {
 			return fmt.Errorf("add the registry: %w", err)
 		}
 		st.note("The cluster knows %s. Next: %s create APP %s/IMAGE", r.Host, st.name, r.Host)
 		return nil
 	}
 	return cmd
+}
+
+// read checks what was given, and brings what isn't on the command line.
+func (f *registryFlags) read(st *streams) (err error) {
+	if err := f.Validate(); err != nil {
+		return asSyntax(err)
+	}
+	if f.ca != "" {
+		pem, err := os.ReadFile(f.ca)
+		if err != nil {
+			return fail(exitFile, fmt.Errorf("read the CA of %s: %w", f.Host, err))
+		}
+		f.CA = string(pem)
+	}
+	if f.Username != "" {
+		f.Password, err = st.password(fmt.Sprintf("Password of %s at %s: ", f.Username, f.Host), f.stdin)
+	}
+	return err
 }
 
 // changed returns a registry that is known with what was given of it.
