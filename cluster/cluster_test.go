@@ -160,6 +160,7 @@ func TestSuspicionEnds(t *testing.T) {
 	isB := func(want app.CellState) func() bool {
 		return func() bool { m, _ := a.sees("b"); return m.State == want }
 	}
+	time.Sleep(time.Second) // what is said of a node in its first moments doesn't count
 	changed := a.Changed()
 	a.Suspect("b")
 	<-changed

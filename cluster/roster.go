@@ -97,17 +97,20 @@ func (r *roster) claimed() string {
 	return addr
 }
 
-// suspect notes that a probe of the named node failed.
-func (r *roster) suspect(name string) { r.setState(name, app.CellAlive, app.CellSuspect) }
+// suspect notes that a probe of the named node failed. Of a node that has been
+// there, or has answered, for less than a probe takes, that says nothing: one that
+// came back at once is probed still as what it was.
+func (r *roster) suspect(name string) { r.setState(name, app.CellAlive, app.CellSuspect, probeEvery) }
 
 // heard notes that the named node answered.
-func (r *roster) heard(name string) { r.setState(name, app.CellSuspect, app.CellAlive) }
+func (r *roster) heard(name string) { r.setState(name, app.CellSuspect, app.CellAlive, 0) }
 
-func (r *roster) setState(name string, from, to app.CellState) {
+// setState changes the state of a node that has been in another for long enough.
+func (r *roster) setState(name string, from, to app.CellState, after time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m, ok := r.here[name]
-	if !ok || m.State != from || name == r.self {
+	if !ok || m.State != from || name == r.self || time.Since(m.Since) < after {
 		return
 	}
 	m.State, m.Since = to, time.Now()
