@@ -149,6 +149,23 @@ func newBrain(t *testing.T, dir string) *brain {
 	return b
 }
 
+// firstLayer returns the first layer of an image, its digest, and where a Registry
+// has the image.
+func firstLayer(t *testing.T, image string, img v1.Image) (layer v1.Layer, dgst v1.Hash, path string) {
+	t.Helper()
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dgst, err = layers[0].Digest(); err != nil {
+		t.Fatal(err)
+	}
+	if path, err = images.Path(image); err != nil {
+		t.Fatal(err)
+	}
+	return layers[0], dgst, path
+}
+
 // pull reads all of an image through the brain, by digest as a cell does, and
 // returns what was wrong. Everything is checked against its digest.
 func (b *brain) pull(ctx context.Context, image string) error {

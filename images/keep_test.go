@@ -172,23 +172,12 @@ func TestRestOfWhatIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.Close()
-	layers, err := img.Layers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dgst, err := layers[0].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole, err := layers[0].Compressed()
+	layer, dgst, path := firstLayer(t, image, img)
+	whole, err := layer.Compressed()
 	if err != nil {
 		t.Fatal(err)
 	}
 	want, err := io.ReadAll(whole)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := images.Path(image)
 	if err != nil {
 		t.Fatal(err)
 	}

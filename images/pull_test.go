@@ -274,18 +274,7 @@ func TestAllAreSentWhatComes(t *testing.T) {
 	if _, err := b.Resolve(ctx, image, app.Login{}); err != nil {
 		t.Fatal(err)
 	}
-	layers, err := img.Layers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dgst, err := layers[0].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := images.Path(image)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, dgst, path := firstLayer(t, image, img)
 	const many = 5
 	var halves, all sync.WaitGroup
 	halves.Add(many)
@@ -348,19 +337,8 @@ func TestCellsAreToldOfOthers(t *testing.T) {
 	if _, err := b.Resolve(ctx, image, app.Login{}); err != nil {
 		t.Fatal(err)
 	}
-	layers, err := img.Layers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dgst, err := layers[0].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, dgst, path := firstLayer(t, image, img)
 	config, err := img.ConfigName()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := images.Path(image)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,25 +127,30 @@ func (r *Registry) from(ctx context.Context, x ref, as app.Login, try func(*upst
 	return both(x, mirror, origin)
 }
 
-// sort returns the sources with those behind the others that failed lately.
-func (r *Registry) sort(x ref, all []source) []source {
+// lately returns what is remembered of a source; ok says that something is.
+func (r *Registry) lately(key string) (o opened, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	failed := func(s source) int {
-		if o, ok := r.open[s.key(x)]; ok && o.upstream == nil && time.Since(o.at) < openFor {
-			return 1
+	o, ok = r.open[key]
+	return o, ok && time.Since(o.at) < openFor
+}
+
+// sort returns the sources with those behind the others that failed lately.
+func (r *Registry) sort(x ref, all []source) []source {
+	var failed []source
+	all = slices.DeleteFunc(all, func(s source) bool {
+		o, ok := r.lately(s.key(x))
+		if ok && o.upstream == nil {
+			failed = append(failed, s)
+			return true
 		}
-		return 0
-	}
-	slices.SortStableFunc(all, func(a, b source) int { return failed(a) - failed(b) })
-	return all
+		return false
+	})
+	return append(all, failed...)
 }
 
 func (r *Registry) upstream(ctx context.Context, x ref, s source) (*upstream, error) {
-	r.mu.Lock()
-	o := r.open[s.key(x)]
-	r.mu.Unlock()
-	if o.upstream != nil && time.Since(o.at) < openFor {
+	if o, ok := r.lately(s.key(x)); ok && o.upstream != nil {
 		return o.upstream, nil
 	}
 	if s.Mirror != "" {

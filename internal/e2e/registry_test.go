@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,11 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 // registry starts Debian's registry on the host's port 5000, without TLS.
@@ -56,15 +52,7 @@ func errString(err error) string {
 // push puts the sample image into the host's registry under ref.
 func (h *host) push(ref string) {
 	h.t.Helper()
-	img := sampleImage(h.t, filepath.Join(h.dir, "layout"))
-	tag, err := name.ParseReference(ref, name.Insecure)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	through := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) { return h.dial(ctx, network, addr) }}
-	if err := remote.Write(tag, img, remote.WithTransport(through)); err != nil {
-		h.t.Fatalf("push %s: %v", ref, err)
-	}
+	h.pushAs(ref, "", "")
 }
 
 // sampleImage unpacks the archive that `make build` bundled and returns its image.
